@@ -1,0 +1,125 @@
+import { encodeKey, InvalidArgumentError, type Key, type Runtime, raceAbort, systemRuntime } from "../core/index.ts";
+import type { Blobs, Bus, Engine, Guarantees, Kv, Limits, Log, Transaction, TransactOptions } from "./contract.ts";
+import type { Driver, SqlSession } from "./driver.ts";
+import type { Space } from "./encode-batch.ts";
+import { createKv } from "./kv.ts";
+import { createBlobs } from "./layers/blobs.ts";
+import { createBus } from "./layers/bus.ts";
+import { busOverKeys } from "./layers/bus-over-keys.ts";
+import { createLog } from "./layers/log.ts";
+import { logOverKeys } from "./layers/log-over-keys.ts";
+import { systemSpace } from "./namespaces.ts";
+import { createRoot, type Root } from "./root.ts";
+import { attemptOf, createTransactionView } from "./transaction-view.ts";
+
+export interface EngineOptions {
+  /** Clock, chance and timers. Default: the system's. */
+  readonly runtime?: Runtime;
+}
+
+/** The whole contract over a driver: what the driver does not do itself, shared layers do. */
+export function createEngine(driver: Driver, options: EngineOptions = {}): Engine {
+  const runtime = options.runtime ?? systemRuntime;
+  const complete = driver.log ? driver : logOverKeys(driver);
+  const root = createRoot(complete, runtime);
+  const messages = complete.bus ?? busOverKeys(createKv(root, { prefix: systemSpace("bus", []), limits: driver.limits }, "bus"), runtime);
+  const shared: Shared = { root, bus: (prefix) => createBus({ driver: messages, prefix, limits: driver.limits, root }) };
+  return new EngineFace(shared, []);
+}
+
+/**
+ * Runs `fn` with a transaction whose writes join an SQL transaction that the caller has begun and will commit.
+ * For drivers that accept the user's own connection.
+ */
+export function transactInSession<T>(
+  engine: Engine,
+  session: (driver: Driver) => SqlSession,
+  fn: (tx: Transaction) => T | Promise<T>,
+  signal: AbortSignal = new AbortController().signal,
+): Promise<T> {
+  const face = faceOf(engine);
+  const { root } = face.shared;
+  root.assertOpen();
+  return root.transactor.transactIn(face.space, session(root.driver), fn, signal);
+}
+
+interface Shared {
+  readonly root: Root;
+  readonly bus: (prefix: Uint8Array) => Bus;
+}
+
+class EngineFace implements Engine {
+  readonly shared: Shared;
+  readonly space: Space;
+  readonly namespace: Key;
+  readonly kv: Kv;
+  readonly log: Log;
+  readonly blob: Blobs;
+  readonly bus: Bus;
+  readonly #lane: string;
+
+  constructor(shared: Shared, namespace: Key) {
+    const { root } = shared;
+    const { limits } = root.driver;
+    this.shared = shared;
+    this.namespace = namespace;
+    this.space = { prefix: namespace.length === 0 ? new Uint8Array(0) : encodeKey(namespace), limits };
+    this.#lane = String(namespace[0] ?? "");
+    this.kv = createKv(root, this.space, this.#lane);
+    this.log = createLog({ root, space: this.space, kv: this.kv });
+    this.blob = createBlobs({ kv: createKv(root, { prefix: systemSpace("blob", namespace), limits }, this.#lane), limits, runtime: root.runtime });
+    this.bus = shared.bus(this.space.prefix);
+  }
+
+  get name(): string {
+    return this.shared.root.driver.name;
+  }
+
+  get guarantees(): Guarantees {
+    return this.shared.root.driver.guarantees;
+  }
+
+  get limits(): Limits {
+    return this.shared.root.driver.limits;
+  }
+
+  get runtime(): Runtime {
+    return this.shared.root.runtime;
+  }
+
+  async transact<T>(fn: (tx: Transaction) => T | Promise<T>, options: TransactOptions = {}): Promise<T> {
+    this.shared.root.assertOpen();
+    if (typeof fn !== "function") throw new InvalidArgumentError("transact: the first argument must be a function of the transaction");
+    return this.shared.root.transactor.transact(this.space, this.#lane, fn, options);
+  }
+
+  join(tx: Transaction): Transaction {
+    const attempt = attemptOf(tx);
+    if (!attempt.belongsTo(this.shared.root.driver)) {
+      throw new InvalidArgumentError("tx: this transaction belongs to another engine; what is to commit together must be on one engine");
+    }
+    return createTransactionView(attempt, this.space, tx.signal, tx.attempt);
+  }
+
+  scope(...parts: Key): Engine {
+    return new EngineFace(this.shared, [...this.namespace, ...parts]);
+  }
+
+  async now(options: { readonly signal?: AbortSignal } = {}): Promise<number> {
+    this.shared.root.assertOpen();
+    return await raceAbort(this.shared.root.driver.now(), options.signal);
+  }
+
+  async close(): Promise<void> {
+    if (this.namespace.length === 0) await this.shared.root.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+function faceOf(engine: Engine): EngineFace {
+  if (engine instanceof EngineFace) return engine;
+  throw new InvalidArgumentError("engine: not an engine made by connect or one of the open functions");
+}

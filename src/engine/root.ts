@@ -1,0 +1,47 @@
+import { createCloser, type Runtime } from "../core/index.ts";
+import type { Driver } from "./driver.ts";
+import { GroupCommit } from "./group-commit.ts";
+import { Sweeper } from "./sweeper.ts";
+import { Transactor } from "./transact.ts";
+import { WatchHub } from "./watch-hub.ts";
+
+/** What all namespaces of one open store share. */
+export interface Root {
+  readonly driver: Driver;
+  readonly runtime: Runtime;
+  readonly commits: GroupCommit;
+  readonly hub: WatchHub;
+  readonly transactor: Transactor;
+  /** @throws ClosedError after `close` */
+  assertOpen(): void;
+  /** Registers something to be ended before the store closes. Returns how to take that back. */
+  onClose(end: () => Promise<void> | void): () => void;
+  close(): Promise<void>;
+}
+
+export function createRoot(driver: Driver, runtime: Runtime): Root {
+  const commits = new GroupCommit(driver, runtime);
+  const sweeper = new Sweeper(driver, runtime, () => hub.watched);
+  const hub = new WatchHub(driver, runtime, (ms) => sweeper.soon(ms));
+  const ends = new Set<() => Promise<void> | void>();
+  const closer = createCloser(async () => {
+    await sweeper.close();
+    await Promise.allSettled([...ends].map((end) => end()));
+    await commits.close();
+    await hub.close();
+    await driver.close();
+  }, `the ${driver.name} engine`);
+  return {
+    driver,
+    runtime,
+    commits,
+    hub,
+    transactor: new Transactor(driver, runtime, commits),
+    assertOpen: () => closer.assertOpen(),
+    onClose: (end) => {
+      ends.add(end);
+      return () => ends.delete(end);
+    },
+    close: () => closer.close(),
+  };
+}

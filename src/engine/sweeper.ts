@@ -1,0 +1,68 @@
+import type { Runtime, Timer } from "../core/index.ts";
+import type { Driver } from "./driver.ts";
+
+/**
+ * Removes expired entries. Reads never see them; sweeping gives back their space and turns expiry into a change that watchers hear of: so
+ * it runs at the instant at which something watched expires, every half second while anyone watches, and every half minute otherwise.
+ */
+export class Sweeper {
+  readonly #driver: Driver;
+  readonly #runtime: Runtime;
+  readonly #watched: () => boolean;
+  #timer: Timer | undefined;
+  /** When the timer fires, on the monotonic clock. */
+  #due = Number.POSITIVE_INFINITY;
+  #running: Promise<void> | undefined;
+  #closed = false;
+
+  constructor(driver: Driver, runtime: Runtime, watched: () => boolean) {
+    this.#driver = driver;
+    this.#runtime = runtime;
+    this.#watched = watched;
+    this.soon(idleMs * (0.5 + runtime.random.next() / 2));
+  }
+
+  /** Sweeps in `ms` milliseconds at the latest. */
+  soon(ms: number): void {
+    const now = this.#runtime.clock.monotonic();
+    const due = now + Math.max(ms, leastMs);
+    if (this.#closed || due >= this.#due) return;
+    this.#timer?.cancel();
+    this.#due = due;
+    this.#timer = this.#runtime.timers.after(due - now, () => this.#fire(), { ref: false });
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#timer?.cancel();
+    await this.#running;
+  }
+
+  #fire(): void {
+    this.#due = Number.POSITIVE_INFINITY;
+    if (this.#closed) return;
+    if (this.#running) {
+      this.soon(leastMs);
+      return;
+    }
+    this.#running = this.#sweep().finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  async #sweep(): Promise<void> {
+    let swept = 0;
+    try {
+      swept = await this.#driver.sweep(batch);
+    } catch {
+      // An engine that is away has nothing to sweep; the next round tries again, and whoever reads or commits hears of it.
+    }
+    this.soon(swept >= batch ? leastMs : this.#watched() ? watchedMs : idleMs);
+  }
+}
+
+const batch = 1000;
+/** Shortest time between two sweeps. */
+const leastMs = 20;
+const watchedMs = 500;
+const idleMs = 30_000;

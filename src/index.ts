@@ -1,0 +1,21 @@
+export {
+  AshlarError,
+  ClosedError,
+  ConflictError,
+  CorruptionError,
+  type Duration,
+  InvalidArgumentError,
+  InvalidStateError,
+  isAshlarError,
+  type Key,
+  type KeyPart,
+  type KeyRange,
+  LimitError,
+  OutcomeUnknownError,
+  OverloadedError,
+  type Runtime,
+  TimeoutError,
+  UnavailableError,
+  UnsupportedError,
+} from "./core/index.ts";
+export { type ConnectOptions, connect } from "./engine/connect.ts";
