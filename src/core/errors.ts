@@ -131,6 +131,24 @@ export class InvalidStateError extends AshlarError {
   }
 }
 
+// On the prototypes, where stack traces find it when an error is made; spelled out, because minifiers rename classes.
+for (const [name, type] of Object.entries({
+  AshlarError,
+  ConflictError,
+  UnavailableError,
+  OutcomeUnknownError,
+  TimeoutError,
+  InvalidArgumentError,
+  LimitError,
+  CorruptionError,
+  ClosedError,
+  UnsupportedError,
+  OverloadedError,
+  InvalidStateError,
+})) {
+  Object.defineProperty(type.prototype, "name", { value: name, writable: true, configurable: true });
+}
+
 /**
  * An `InvalidArgumentError` that names the argument, what was given (shortened, without secrets) and what is allowed.
  * `name` is the path of the argument as its caller knows it: `options.ttl`, `key[2]`.

@@ -37,7 +37,8 @@ const allowedFields = "{ prefix?, start? or after?, end? } or { key }";
  * @throws InvalidArgumentError an unknown field, `start` together with `after`, `key` together with another, a field that is no key
  */
 export function encodeRange(range: KeyRange, prefix: Uint8Array = new Uint8Array(0)): ByteRange {
-  if (typeof range !== "object" || range === null) throw invalidArgument("range", range, allowedFields);
+  if (typeof range !== "object" || range === null || Array.isArray(range))
+    throw invalidArgument("range", range, allowedFields);
   checkFields(range);
   if (range.key !== undefined) {
     const key = encodeField("key", range.key, prefix);

@@ -16,5 +16,5 @@ export const systemPrefix: Uint8Array = new Uint8Array([0xff]);
 
 /** The prefix of a part of the system's own keys, for one namespace of the user's. */
 export function systemSpace(part: string, namespace: Key): Uint8Array {
-  return namespace.length === 0 ? encodeKey([part], systemPrefix) : concat([encodeKey([part], systemPrefix), encodeKey(namespace)]);
+  return namespace.length === 0 ? encodeKey([part], systemPrefix) : concat(encodeKey([part], systemPrefix), encodeKey(namespace));
 }

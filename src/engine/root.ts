@@ -23,6 +23,7 @@ export function createRoot(driver: Driver, runtime: Runtime): Root {
   const commits = new GroupCommit(driver, runtime);
   const sweeper = new Sweeper(driver, runtime, () => hub.watched);
   const hub = new WatchHub(driver, runtime, (ms) => sweeper.soon(ms));
+  sweeper.start();
   const ends = new Set<() => Promise<void> | void>();
   const closer = createCloser(async () => {
     await sweeper.close();

@@ -12,6 +12,7 @@ export class Sweeper {
   #timer: Timer | undefined;
   /** When the timer fires, on the monotonic clock. */
   #due = Number.POSITIVE_INFINITY;
+  #ref = false;
   #running: Promise<void> | undefined;
   #closed = false;
 
@@ -19,17 +20,23 @@ export class Sweeper {
     this.#driver = driver;
     this.#runtime = runtime;
     this.#watched = watched;
-    this.soon(idleMs * (0.5 + runtime.random.next() / 2));
   }
 
-  /** Sweeps in `ms` milliseconds at the latest. */
+  /** Begins the rounds, at a random moment, so that many processes do not sweep at once. */
+  start(): void {
+    this.soon(idleMs * (0.5 + this.#runtime.random.next() / 2));
+  }
+
+  /** Sweeps in `ms` milliseconds at the latest. While anyone watches, the timer keeps the process alive, as an open server would. */
   soon(ms: number): void {
     const now = this.#runtime.clock.monotonic();
-    const due = now + Math.max(ms, leastMs);
-    if (this.#closed || due >= this.#due) return;
+    const ref = this.#watched();
+    const due = Math.min(this.#due, now + Math.max(ms, leastMs));
+    if (this.#closed || (due === this.#due && ref === this.#ref)) return;
     this.#timer?.cancel();
     this.#due = due;
-    this.#timer = this.#runtime.timers.after(due - now, () => this.#fire(), { ref: false });
+    this.#ref = ref;
+    this.#timer = this.#runtime.timers.after(Math.max(0, due - now), () => this.#fire(), { ref });
   }
 
   async close(): Promise<void> {

@@ -28,9 +28,9 @@ export class WatchHub {
     this.#sweepSoon = sweepSoon;
   }
 
-  /** Whether anyone watches: expiry must then be noticed soon. */
+  /** Whether anyone watches or tails: expiry must then be noticed soon, and the process has a reason to live. */
   get watched(): boolean {
-    return this.#points.size > 0 || this.#ranges.size > 0;
+    return this.#points.size > 0 || this.#ranges.size > 0 || this.#topics.size > 0;
   }
 
   /** A watch of the range; it begins at the first `next`. */
@@ -54,6 +54,7 @@ export class WatchHub {
     if (this.#closed) throw closedError();
     const name = toBinaryString(topic);
     addTo(this.#topics, name, listener);
+    this.#sweepSoon(0);
     const end = () => {
       removeFrom(this.#topics, name, listener);
       this.#lingerIfIdle();
@@ -77,10 +78,10 @@ export class WatchHub {
   }
 
   #add(watcher: Watcher): void {
-    if (!this.watched) this.#sweepSoon(0);
     const point = watcher.point;
     if (point === undefined) this.#ranges.add(watcher);
     else addTo(this.#points, point, watcher);
+    this.#sweepSoon(0);
   }
 
   #remove(watcher: Watcher): void {
@@ -182,13 +183,13 @@ export class WatchHub {
   }
 
   #lingerIfIdle(): void {
-    if (this.watched || this.#topics.size > 0 || !this.#feed || this.#closed) return;
+    if (this.watched || !this.#feed || this.#closed) return;
     this.#linger?.cancel();
     this.#linger = this.#runtime.timers.after(lingerMs, () => this.#stopIfIdle(), { ref: false });
   }
 
   #stopIfIdle(): void {
-    if (this.watched || this.#topics.size > 0) return;
+    if (this.watched) return;
     const feed = this.#feed;
     this.#feed = undefined;
     // The feed is of no use to anyone any more; an error while ending it concerns nobody either.

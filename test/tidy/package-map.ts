@@ -59,11 +59,14 @@ export function dependencies({ sources, manifest }: Project): Problem[] {
   const used = { needed: new Set<string>(), peer: new Set<string>() };
 
   for (const { path, imports } of sources.values()) {
+    if (!/^(src|test|scripts|examples)\//.test(path)) continue; // Another package.json's affair.
     for (const { specifier, target, kind, line } of imports) {
       if (target !== undefined || kind === "url" || specifier.startsWith("node:")) continue;
       const name = /^(@[^/]+\/)?[^/]+/.exec(specifier)?.[0] ?? specifier;
       const problem = (what: string, remedy: string) => problems.push({ file: path, line, what, remedy });
       if (!isShipped(path)) {
+        // Examples import the package by its name, as users do.
+        if (name === manifest.name) continue;
         if (![manifest.devDependencies, declared.needed].some((names) => names && name in names)) {
           problem(`import of ${name}, which is not declared`, "add it to devDependencies, or do without");
         }

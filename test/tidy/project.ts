@@ -12,6 +12,7 @@ export interface Project {
 
 /** The parts of package.json that rules read. */
 export interface Manifest {
+  readonly name?: string;
   readonly exports?: Readonly<Record<string, string | Readonly<Record<string, string>>>>;
   readonly bin?: Readonly<Record<string, string>>;
   readonly dependencies?: Readonly<Record<string, string>>;

@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { cycles } from "./cycles.ts";
@@ -187,6 +190,7 @@ test("a command without source or without its first line is found", () => {
 
 test("undeclared, wrongly declared and unused packages are found", () => {
   const good: Manifest = {
+    name: "ashlar",
     dependencies: { msgpackr: "1" },
     peerDependencies: { pg: "1" },
     peerDependenciesMeta: { pg: { optional: true } },
@@ -196,6 +200,8 @@ test("undeclared, wrongly declared and unused packages are found", () => {
     "src/core/codec.ts": 'import { pack } from "msgpackr/pack"; import "node:fs";',
     "src/engine/postgres/pool.ts": 'await import("pg");',
     "src/core/codec.test.ts": 'import "fast-check"; import "@scope/tool/sub"; import "msgpackr"; import pg from "pg";',
+    "examples/a.ts": 'import "ashlar/engine";',
+    "bench/a.ts": 'import "declared-there";',
   };
   finds(dependencies, files, [], good);
   finds(dependencies, { ...files, "src/a/b.ts": '\nimport "left-pad";' }, ["src/a/b.ts:2 import of left-pad"], good);
@@ -206,6 +212,7 @@ test("undeclared, wrongly declared and unused packages are found", () => {
     good,
   );
   finds(dependencies, { ...files, "src/a/b.ts": 'import type { Pool } from "pg";' }, ["import of pg"], good);
+  finds(dependencies, { ...files, "src/a/b.ts": 'import "ashlar";' }, ["import of ashlar"], good);
   finds(dependencies, { ...files, "src/a/b.ts": 'await import("redis");' }, ["lazy import of redis"], good);
   finds(dependencies, { ...files, "test/a.test.ts": 'import "vitest";' }, ["import of vitest"], good);
   finds(
@@ -284,7 +291,7 @@ test("machine paths, hosts of registries and notes to self are found", () => {
   finds(words, { "docs/a.md": "https://example.org/home/x ./tmp/x /var/lib/x a workshop todo" }, []);
 });
 
-test("Biome holds what is left to it: exports, enums, any, console, the environment, names, lengths", () => {
+test("Biome holds what is left to it: exports, enums, any, promises, console, the environment, names, lengths", (t) => {
   const planted = `export * from "./other.ts";
 import { Thing } from "./thing";
 export enum Color { red }
@@ -292,22 +299,26 @@ export default function (a: any): Thing {
   console.log(process.env["A"]);
   return setTimeout(a, 1) as unknown as Thing;
 }
+async function later(): Promise<void> {}
+export async function forget(): Promise<void> {
+  later();
+}
 export function long(): void {
 ${"  new Map();\n".repeat(90)}}
 `;
-  const root = fileURLToPath(new URL("../..", import.meta.url));
+  const config = fileURLToPath(new URL("../../biome.json", import.meta.url));
   const biome = fileURLToPath(new URL("../../node_modules/@biomejs/biome/bin/biome", import.meta.url));
-  const lint = (path: string) =>
-    spawnSync(
-      process.execPath,
-      [biome, "lint", "--reporter=github", "--max-diagnostics=none", `--stdin-file-path=${path}`],
-      {
-        cwd: root,
-        input: planted,
-        encoding: "utf8",
-      },
-    );
-  const { stdout, stderr } = lint("src/queue/NotKebab.ts");
+  const folder = mkdtempSync(join(tmpdir(), "ashlar-biome-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  cpSync(config, join(folder, "biome.json"));
+  mkdirSync(join(folder, "src/queue"), { recursive: true });
+  writeFileSync(join(folder, "src/queue/NotKebab.ts"), planted);
+  writeFileSync(join(folder, "src/queue/thing.ts"), "export interface Thing {}\n");
+  const options = ["--vcs-enabled=false", "--reporter=github", "--max-diagnostics=none"];
+  const { stdout, stderr } = spawnSync(process.execPath, [biome, "lint", ...options], {
+    cwd: folder,
+    encoding: "utf8",
+  });
   const rules = new Set((stdout + stderr).match(/lint\/\w+\/\w+/g)?.map((rule) => rule.split("/")[2]));
   for (const rule of [
     "noReExportAll",
@@ -317,6 +328,7 @@ ${"  new Map();\n".repeat(90)}}
     "noDefaultExport",
     "noExplicitAny",
     "noConsole",
+    "noFloatingPromises",
     "noProcessEnv",
     "noRestrictedGlobals",
     "useFilenamingConvention",

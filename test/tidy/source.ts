@@ -54,7 +54,7 @@ function findImports(path: string, text: string, code: string): Import[] {
 
 /** Blanks out what is not code. Strings keep their quotes, and template literals the code inside `${}`. */
 function blank(text: string): string {
-  const out: string[] = Array.from(text, (char) => (char === "\n" ? char : " "));
+  const out = text.split("").map((char): string => (char === "\n" ? char : " "));
   // Braces that are open in the code, innermost last: `${` of a template, or an ordinary one.
   const braces: ("template" | "block")[] = [];
   let at = 0;
@@ -107,7 +107,7 @@ function endOfRegex(text: string, slash: number): number {
     if (char === "\\") at++;
     else if (char === "[") inClass = true;
     else if (char === "]") inClass = false;
-    else if (char === "/" && !inClass) return at + 1;
+    else if (char === "/" && !inClass) return at + 1 + (/^[a-z]+/.exec(text.slice(at + 1, at + 9))?.[0].length ?? 0);
   }
   return slash + 1;
 }
