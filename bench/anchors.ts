@@ -52,6 +52,11 @@ export function processWriteCounter(folder: string, pid: number): () => Promise<
   return async () => ({ flushes: countFlushes(folder), bytes: bytesWritten(pid) });
 }
 
+/** For what does not write. */
+export async function countNoWrites(): Promise<WriteCount> {
+  return { flushes: undefined, bytes: undefined };
+}
+
 /** Counts what a server writes into its write-ahead log. */
 export function serverWriteCounter(folder: string, client: pg.Client): () => Promise<WriteCount> {
   return async () => {

@@ -38,6 +38,9 @@ process.on("message", async (request: Request) => {
   if (request.do === "close") process.disconnect();
 });
 
+// Busy or not, it does not outlive its parent.
+process.on("disconnect", () => process.exit());
+
 async function answer(request: Request): Promise<Reply> {
   if (request.do === "open") {
     contestant = await openContestant(request.name, request.options);

@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import pg from "pg";
 import { findPostgres, type PostgresServer, startPostgres } from "../test/servers/postgres.ts";
-import { measureRoundTrip, measureSync, processWriteCounter, serverWriteCounter } from "./anchors.ts";
+import { countNoWrites, measureRoundTrip, measureSync, processWriteCounter, serverWriteCounter } from "./anchors.ts";
 import { type ContestantName, type Workload, workloads } from "./contestant.ts";
 import { full, quick, type Sizes, type Suite, suites, titles } from "./plan.ts";
 import { type Runner, race, watchLoops } from "./race.ts";
@@ -43,6 +43,12 @@ async function main(): Promise<void> {
     },
   });
   const folder = mkdtempSync(join(values.folder, "ashlar-bench-"));
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.once(signal, () => {
+      rmSync(folder, { recursive: true, force: true });
+      process.exit(1);
+    });
+  }
   const choice: Choice = {
     suites: choose(values.only, suites, ({ engine }) => engine),
     workloads: choose(values.workload, workloads, (name) => name),
@@ -126,7 +132,8 @@ async function enter(
   try {
     const rival = await Rival.open(name, { folder: own, serverUrl }, nodeOptions);
     await rival.load(sizes.keys);
-    return { rival, countWrites: admin ? serverWriteCounter(folder, admin) : processWriteCounter(folder, rival.pid) };
+    if (admin) return { rival, countWrites: serverWriteCounter(folder, admin) };
+    return { rival, countWrites: name === "ashlar-memory" ? countNoWrites : processWriteCounter(folder, rival.pid) };
   } catch (error) {
     if (!(error instanceof MissingError)) throw error;
     report.absent.push(`${name}: not installed (${error.message.split(/ imported from|\n/)[0]})`);
@@ -146,9 +153,8 @@ async function raceAll(suite: Suite, runners: readonly Runner[], choice: Choice,
     say(`${engine}: ${workload}`);
     if (workload === "read-log-single") await fill("fill-log-singly", sizes.recordsSingly[engine]);
     report.results.push(...(await race(suite, workload, runners, sizes)));
+    if (workload === "set" && engine !== "memory") report.delays.push(...(await watchLoops(engine, runners, sizes)));
   }
-  if (choice.workloads.includes("set") && engine !== "memory")
-    report.delays.push(...(await watchLoops(engine, runners, sizes)));
 }
 
 function choose<T>(given: string | undefined, all: readonly T[], nameOf: (item: T) => string): readonly T[] {

@@ -21,6 +21,7 @@ export class AsyncQueue<T> implements AsyncIterableIterator<T, undefined> {
   readonly #signal: AbortSignal | undefined;
   readonly #items = new Fifo<T>();
   readonly #consumers = new Fifo<PromiseWithResolvers<IteratorResult<T, undefined>>>();
+  /** Invariant: empty unless the queue is full, so nobody overtakes them. */
   readonly #producers = new Fifo<WaitingProducer<T>>();
   #ending: Ending | undefined;
 
@@ -63,7 +64,7 @@ export class AsyncQueue<T> implements AsyncIterableIterator<T, undefined> {
   async pushWait(item: T, options?: { readonly signal?: AbortSignal | undefined }): Promise<boolean> {
     const signal = options?.signal;
     throwIfAborted(signal);
-    if (this.#producers.size === 0 && this.push(item)) return true;
+    if (this.push(item)) return true;
     if (this.#ending !== undefined) return false;
     const producer: WaitingProducer<T> = { item, added: Promise.withResolvers<boolean>() };
     const onAbort = (): void => {

@@ -1,15 +1,14 @@
 import { CorruptionError } from "./errors.ts";
+import { readUtf8 } from "./utf8.ts";
 
 /** Methods of `Buffer` that work on any `Uint8Array` and that its public types leave out. */
 interface NativeBytes {
   latin1Write(this: Uint8Array, text: string, offset: number, length: number): number;
-  utf8Write(this: Uint8Array, text: string, offset: number, length: number): number;
   latin1Slice(this: Uint8Array, start: number, end: number): string;
   hexSlice(this: Uint8Array, start: number, end: number): string;
 }
 
 const native = Buffer.prototype as unknown as NativeBytes;
-const strictDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** All the bytes, one after another, in a fresh array. */
 export function concat(...parts: readonly Uint8Array[]): Uint8Array {
@@ -65,11 +64,9 @@ export function encodeUtf8(text: string): Uint8Array {
 
 /** @throws CorruptionError not UTF-8 */
 export function decodeUtf8(bytes: Uint8Array): string {
-  try {
-    return strictDecoder.decode(bytes);
-  } catch (cause) {
-    throw new CorruptionError(`${bytes.length} bytes that are not UTF-8`, { cause });
-  }
+  const text = readUtf8(bytes, 0, bytes.length);
+  if (text === undefined) throw new CorruptionError(`${bytes.length} bytes that are not UTF-8`);
+  return text;
 }
 
 /** One character per byte (U+0000 to U+00FF): a key for a `Map`, in an order equal to the order of the bytes. */

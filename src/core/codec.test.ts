@@ -6,15 +6,13 @@ import { unpack } from "msgpackr";
 import { toHex } from "./bytes.ts";
 import { decodeInteger, decodeValue, encodeInteger, encodeValue, INTEGER_TAG } from "./codec.ts";
 import { CorruptionError, InvalidArgumentError, LimitError } from "./errors.ts";
+import { unicodeText } from "./testing/arbitraries.ts";
 
 function roundTrip(value: unknown): unknown {
   return decodeValue(encodeValue(value));
 }
 
-const text = fc.oneof(
-  fc.string({ unit: "binary", maxLength: 12 }),
-  fc.string({ unit: "grapheme", minLength: 10, maxLength: 80 }),
-);
+const text = fc.oneof(unicodeText(12), unicodeText(80), fc.string({ maxLength: 300 }));
 const cloneable = fc
   .anything({
     maxDepth: 4,
@@ -58,9 +56,7 @@ describe("encoded values", () => {
   });
 
   it("of plain values are MessagePack that others can read", () => {
-    const plain = fc
-      .jsonValue({ noUnicodeString: false })
-      .filter((value) => !JSON.stringify(value).includes("__proto__"));
+    const plain = fc.jsonValue().filter((value) => !JSON.stringify(value).includes("__proto__"));
     fc.assert(
       fc.property(plain, (value) => {
         const wrapped = [value, undefined, Uint8Array.of(1, 2)];
@@ -255,7 +251,7 @@ describe("each kind of value", () => {
       new Set<unknown>([1, "1", [1], undefined]),
       Array.from({ length: 70_000 }, (_, i) => i),
       Object.fromEntries(Array.from({ length: 70_000 }, (_, i) => [`k${i}`, i])),
-      new Map(Array.from({ length: 40_000 }, (_, i) => [i, i])),
+      new Map(Array.from({ length: 33_000 }, (_, i) => [i, i])),
       Array.from({ length: 100 }, (_, i) => ({ [`k${i}`]: { i } })),
     ],
     names: [
@@ -269,8 +265,8 @@ describe("each kind of value", () => {
   for (const [kind, values] of Object.entries(kinds)) {
     it(`comes back the same, alone and inside: ${kind}`, () => {
       for (const value of values) {
-        assert.deepEqual(roundTrip(value), value);
         assert.deepEqual(roundTrip({ in: [value] }), { in: [value] });
+        assert.deepEqual(encodeValue(roundTrip(value)), encodeValue(value));
       }
     });
   }
@@ -452,8 +448,8 @@ describe("encodeValue refuses", () => {
       const deepest = nest(500, wrap);
       assert.deepEqual(encodeValue(roundTrip(deepest)), encodeValue(deepest));
       assert.throws(() => encodeValue(nest(501, wrap)), /given "501 levels of nesting"; allowed: at most 500 levels/);
-      assert.throws(() => encodeValue(nest(100_000, wrap)), InvalidArgumentError);
     }
+    assert.throws(() => encodeValue(nest(100_000, (inner) => [inner])), InvalidArgumentError);
   });
 
   it("what would encode to more than 64 MiB, before it fills the memory", () => {
@@ -541,6 +537,7 @@ describe("decodeValue", () => {
       "cf00",
       "d4",
       "d40100",
+      "93c9000000035390c0c0",
       "d400",
       "d40001",
       "d65000000000",

@@ -1,5 +1,6 @@
 import { compareBytes, copyBytes, toHex } from "./bytes.ts";
 import { CorruptionError, invalidArgument } from "./errors.ts";
+import { readUtf8, writeUtf8 } from "./utf8.ts";
 
 /** A part of a key. Numbers are safe integers; 5 and 5n are the same part. Strings are well-formed (no lone surrogates). */
 export type KeyPart = string | number | bigint | boolean | Uint8Array;
@@ -31,14 +32,6 @@ const LARGEST_INTEGER = 2n ** (255n * 8n) - 1n;
 
 /** Up to this length, a loop over the characters beats a call into native code. */
 const SHORT_STRING = 32;
-
-interface NativeText {
-  utf8Write(this: Uint8Array, text: string, offset: number, length: number): number;
-  latin1Slice(this: Uint8Array, start: number, end: number): string;
-}
-
-const native = Buffer.prototype as unknown as NativeText;
-const strictDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** What a writer returns for a part that has no encoding. */
 const INVALID = -1;
@@ -113,7 +106,7 @@ function writeString(text: string, start: number): number {
 
 function writeLongString(text: string, start: number): number {
   if (!text.isWellFormed()) return INVALID;
-  const end = start + native.utf8Write.call(scratch, text, start, scratch.length - start);
+  const end = start + writeUtf8(scratch, text, start);
   return terminate(start, end);
 }
 
@@ -227,31 +220,26 @@ function readPart(reader: Reader): KeyPart {
   }
 }
 
-/** Short ASCII character by character; anything else in native code. */
 function readString(reader: Reader): string {
   const { bytes, at: start } = reader;
-  const limit = Math.min(bytes.length, start + SHORT_STRING);
-  let text = "";
-  let at = start;
-  for (; at < limit; at++) {
-    const byte = bytes[at] as number;
-    if (byte > 0x7f) break;
-    if (byte === 0) {
-      if (bytes[at + 1] === 0xff) break;
-      reader.at = at + 1;
-      return text;
-    }
-    text += String.fromCharCode(byte);
-  }
-  return decodeText(reader, readEscaped(reader));
+  const end = findZero(bytes, start);
+  const plain = end >= 0 && bytes[end + 1] !== 0xff;
+  const text = plain ? readUtf8(bytes, start, end) : readEscapedText(reader);
+  if (text === undefined) throw corrupt(reader, "a string that is not UTF-8");
+  if (plain) reader.at = end + 1;
+  return text;
 }
 
-function decodeText(reader: Reader, utf8: Uint8Array): string {
-  try {
-    return strictDecoder.decode(utf8);
-  } catch {
-    throw corrupt(reader, "a string that is not UTF-8");
-  }
+function readEscapedText(reader: Reader): string | undefined {
+  const utf8 = readEscaped(reader);
+  return readUtf8(utf8, 0, utf8.length);
+}
+
+/** Like `indexOf(0, start)`, which costs more than a few steps of a loop. */
+function findZero(bytes: Uint8Array, start: number): number {
+  const near = Math.min(bytes.length, start + SHORT_STRING);
+  for (let i = start; i < near; i++) if (bytes[i] === 0) return i;
+  return bytes.indexOf(0, near);
 }
 
 function readBytes(reader: Reader): Uint8Array {

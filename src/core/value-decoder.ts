@@ -1,19 +1,10 @@
 import { copyBytes, toHex } from "./bytes.ts";
 import { CorruptionError } from "./errors.ts";
+import { readUtf8 } from "./utf8.ts";
 import { binaryKinds, DEEPEST, extension, littleEndian, token } from "./value-format.ts";
 
-/** Up to this length, a loop over the bytes beats a call into native code. */
-const SHORT_STRING = 24;
-/** V8 copies a string of up to this length when it grows, and chains longer ones. */
-const LONGEST_FLAT = 12;
 /** Arrays are given their length beforehand up to this one; beyond, a false length would waste memory. */
 const TRUSTED_LENGTH = 1024;
-
-const nativeUtf8Slice = (Buffer.prototype as unknown as NativeText).utf8Slice;
-interface NativeText {
-  utf8Slice(this: Uint8Array, start: number, end: number): string;
-}
-const strictDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 const errorClasses: Readonly<Record<string, ErrorConstructor>> = {
   __proto__: null as never,
@@ -179,19 +170,9 @@ export class ValueDecoder {
 
   /** Bytes that are there, as text. */
   #text(start: number, length: number): string {
-    const bytes = this.#bytes;
-    if (length <= SHORT_STRING) {
-      const text = asciiOrNothing(bytes, start, start + length);
-      if (text !== undefined) return text;
-    }
-    const text = nativeUtf8Slice.call(bytes, start, start + length);
-    // The replacement character stands for itself, or for bytes that are not UTF-8.
-    if (!text.includes("\ufffd")) return text;
-    try {
-      return strictDecoder.decode(bytes.subarray(start, start + length));
-    } catch {
-      throw this.#corrupt("a string that is not UTF-8");
-    }
+    const text = readUtf8(this.#bytes, start, start + length);
+    if (text === undefined) throw this.#corrupt("a string that is not UTF-8");
+    return text;
   }
 
   #register(object: unknown): void {
@@ -409,24 +390,6 @@ export class ValueDecoder {
     this.#at = end;
     return BigInt.asIntN(digits.length * 4, BigInt(`0x${digits}`));
   }
-}
-
-/** The text if it is ASCII. Put together in two pieces, each of which V8 keeps flat. */
-function asciiOrNothing(bytes: Uint8Array, start: number, end: number): string | undefined {
-  const middle = Math.min(end, start + LONGEST_FLAT);
-  let first = "";
-  for (let i = start; i < middle; i++) {
-    const byte = bytes[i] as number;
-    if (byte > 0x7f) return undefined;
-    first += String.fromCharCode(byte);
-  }
-  let second = "";
-  for (let i = middle; i < end; i++) {
-    const byte = bytes[i] as number;
-    if (byte > 0x7f) return undefined;
-    second += String.fromCharCode(byte);
-  }
-  return first + second;
 }
 
 function sameBytes(expected: Uint8Array, bytes: Uint8Array, start: number, length: number): boolean {

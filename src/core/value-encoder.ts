@@ -1,6 +1,7 @@
 import { types } from "node:util";
 import { copyBytes } from "./bytes.ts";
 import { invalidArgument, LimitError, UnsupportedError } from "./errors.ts";
+import { writeUtf8 } from "./utf8.ts";
 import { binaryKinds, DEEPEST, extension, LARGEST_VALUE, littleEndian, token } from "./value-format.ts";
 
 const SCRATCH_BYTES = 8192;
@@ -15,11 +16,6 @@ const SHORT_STRING = 40;
 const allowed =
   "structured-cloneable values: null, booleans, numbers, bigints, strings without lone surrogates, arrays, objects, bytes, " +
   "Date, RegExp, Map, Set, Error, typed arrays; no functions, symbols, promises or weak references";
-
-const nativeUtf8Write = (Buffer.prototype as unknown as NativeText).utf8Write;
-interface NativeText {
-  utf8Write(this: Uint8Array, text: string, offset: number, length: number): number;
-}
 
 const typedArrayName = Object.getOwnPropertyDescriptor(
   Object.getPrototypeOf(Uint8Array.prototype) as object,
@@ -193,7 +189,7 @@ export class ValueEncoder {
     const at = this.#at;
     // The header's size depends on the length in bytes: guess that all is ASCII, and move if not.
     const guessed = headerLength(text.length);
-    const length = nativeUtf8Write.call(bytes, text, at + guessed, bytes.length - at - guessed);
+    const length = writeUtf8(bytes, text, at + guessed);
     const header = headerLength(length);
     if (header !== guessed) bytes.copyWithin(at + header, at + guessed, at + guessed + length);
     if (header === 1) {

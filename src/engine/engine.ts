@@ -4,7 +4,7 @@ import type { Driver, SqlSession } from "./driver.ts";
 import type { Space } from "./encode-batch.ts";
 import { createKv } from "./kv.ts";
 import { createBlobs } from "./layers/blobs.ts";
-import { createBus } from "./layers/bus.ts";
+import { BusHub, createBus } from "./layers/bus.ts";
 import { busOverKeys } from "./layers/bus-over-keys.ts";
 import { createLog } from "./layers/log.ts";
 import { logOverKeys } from "./layers/log-over-keys.ts";
@@ -23,8 +23,10 @@ export function createEngine(driver: Driver, options: EngineOptions = {}): Engin
   const complete = driver.log ? driver : logOverKeys(driver);
   const root = createRoot(complete, runtime);
   const messages = complete.bus ?? busOverKeys(createKv(root, { prefix: systemSpace("bus", []), limits: driver.limits }, "bus"), runtime);
-  const shared: Shared = { root, bus: (prefix) => createBus({ driver: messages, prefix, limits: driver.limits, root }) };
-  return new EngineFace(shared, []);
+  const hub = new BusHub(messages);
+  root.onClose(() => hub.close());
+  const bus = (prefix: Uint8Array) => createBus({ hub, prefix, limits: driver.limits, assertOpen: root.assertOpen });
+  return new EngineFace({ root, bus }, []);
 }
 
 /**

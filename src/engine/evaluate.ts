@@ -61,7 +61,7 @@ export function applyCommit(store: Store, commit: RawCommit, now: number, revisi
         break;
     }
   }
-  return { ok: true, revision, adds: sums ?? [], offsets };
+  return { ok: true, revision, adds: sums?.map(({ value, ceiling }) => ({ value, ceiling })) ?? [], offsets };
 }
 
 /** Whether an entry that expires at `expires` (0: never) is absent at `now`. */

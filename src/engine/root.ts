@@ -14,8 +14,8 @@ export interface Root {
   readonly transactor: Transactor;
   /** @throws ClosedError after `close` */
   assertOpen(): void;
-  /** Registers something to be ended before the store closes. Returns how to take that back. */
-  onClose(end: () => Promise<void> | void): () => void;
+  /** Registers something to be ended before the store closes. */
+  onClose(end: () => Promise<void>): void;
   close(): Promise<void>;
 }
 
@@ -24,10 +24,10 @@ export function createRoot(driver: Driver, runtime: Runtime): Root {
   const sweeper = new Sweeper(driver, runtime, () => hub.watched);
   const hub = new WatchHub(driver, runtime, (ms) => sweeper.soon(ms));
   sweeper.start();
-  const ends = new Set<() => Promise<void> | void>();
+  const ends: (() => Promise<void>)[] = [];
   const closer = createCloser(async () => {
     await sweeper.close();
-    await Promise.allSettled([...ends].map((end) => end()));
+    await Promise.allSettled(ends.map((end) => end()));
     await commits.close();
     await hub.close();
     await driver.close();
@@ -40,8 +40,7 @@ export function createRoot(driver: Driver, runtime: Runtime): Root {
     transactor: new Transactor(driver, runtime, commits),
     assertOpen: () => closer.assertOpen(),
     onClose: (end) => {
-      ends.add(end);
-      return () => ends.delete(end);
+      ends.push(end);
     },
     close: () => closer.close(),
   };

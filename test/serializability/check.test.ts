@@ -4,7 +4,9 @@ import { anomaliesOf } from "./check.ts";
 import type { Step, Transacted } from "./history.ts";
 
 /** `"a: x+1 y=[2 3]"`, each transaction after the one before unless `at` says otherwise. */
-function transactions(...lines: readonly (string | { line: string; at?: [number, number]; outcome?: Transacted["outcome"] })[]): Transacted[] {
+function transactions(
+  ...lines: readonly (string | { line: string; at?: [number, number]; outcome?: Transacted["outcome"] })[]
+): Transacted[] {
   return lines.map((given, i) => {
     const { line, at = [0, 100], outcome = "committed" } = typeof given === "string" ? { line: given } : given;
     const [id = "", text = ""] = line.split(": ");
@@ -35,7 +37,11 @@ const broken: readonly [string, RegExp, Transacted[]][] = [
   ["a lost update", /neither begins the other|lost/, transactions("a: x=[] x+1", "b: x=[] x+2", "c: x=[2]")],
   ["a fractured read", /cycle/, transactions("a: x+1 y+1", "b: x=[1] y=[]", "c: x=[1] y=[1]")],
   ["circular information flow (G1c)", /cycle: .*-wr .*-wr /, transactions("a: x+1 y=[1]", "b: y+1 x=[1]")],
-  ["writes in two orders (G0)", /cycle: .*-ww .*-ww /, transactions("a: x+1 y+2", "b: x+3 y+4", "c: x=[1 3]", "d: y=[4 2]")],
+  [
+    "writes in two orders (G0)",
+    /cycle: .*-ww .*-ww /,
+    transactions("a: x+1 y+2", "b: x+3 y+4", "c: x=[1 3]", "d: y=[4 2]"),
+  ],
   ["a long fork", /cycle/, transactions("a: x+1", "b: y+1", "c: x=[1] y=[]", "d: x=[] y=[1]", "e: x=[1] y=[1]")],
   ["an aborted read (G1a)", /G1a/, transactions({ line: "a: x+1", outcome: "aborted" }, "b: x=[1]")],
   ["an intermediate read (G1b)", /G1b/, transactions("a: x+1 x+2", "b: x=[1]", "c: x=[1 2]")],
@@ -47,7 +53,11 @@ const broken: readonly [string, RegExp, Transacted[]][] = [
   [
     "a stale read",
     /cycle: .*-rt/,
-    transactions({ line: "a: x+1", at: [0, 10] }, { line: "b: x=[]", at: [20, 30] }, { line: "c: x=[1]", at: [40, 50] }),
+    transactions(
+      { line: "a: x+1", at: [0, 10] },
+      { line: "b: x=[]", at: [20, 30] },
+      { line: "c: x=[1]", at: [40, 50] },
+    ),
   ],
 ];
 

@@ -71,7 +71,8 @@ function* misreads(history: readonly Transacted[], writers: ReadonlyMap<string, 
         else if (writer.transaction.outcome === "aborted") yield `${id} read ${show(step)}: ${value} was aborted (G1a)`;
       }
       const last = writers.get(`${key} ${values.at(-1)}`);
-      if (last?.intermediate && last.transaction.id !== id) yield `${id} read ${show(step)}: an intermediate state (G1b)`;
+      if (last?.intermediate && last.transaction.id !== id)
+        yield `${id} read ${show(step)}: an intermediate state (G1b)`;
       const own = steps.slice(0, i).filter((earlier) => earlier.kind === "append" && earlier.key === key);
       const tail = values.slice(values.length - own.length);
       if (own.some((earlier, at) => earlier.kind === "append" && earlier.value !== tail[at])) {
@@ -123,7 +124,8 @@ function dependencies(
   orders: ReadonlyMap<string, readonly number[]>,
   edges: Edges,
 ): void {
-  const writerOf = (key: string, value: number | undefined): string | undefined => writers.get(`${key} ${value}`)?.transaction.id;
+  const writerOf = (key: string, value: number | undefined): string | undefined =>
+    writers.get(`${key} ${value}`)?.transaction.id;
   for (const [key, order] of orders) {
     for (const [i, value] of order.entries()) {
       const [before, after] = [writerOf(key, order[i - 1]), writerOf(key, value)];
@@ -138,7 +140,11 @@ function dependencies(
       const seen = writerOf(key, values.at(-1));
       if (seen !== undefined) edges.add(seen, id, "wr", key);
       // Its own appends aside, the next version is somebody else's.
-      const next = orders.get(key)?.slice(values.length).map((value) => writerOf(key, value)).find((writer) => writer !== id);
+      const next = orders
+        .get(key)
+        ?.slice(values.length)
+        .map((value) => writerOf(key, value))
+        .find((writer) => writer !== id);
       if (next !== undefined) edges.add(id, next, "rw", key);
     }
   }
@@ -221,7 +227,8 @@ function shortestCycle(component: ReadonlySet<string>, edges: Edges): string[] {
       if (cameFrom.has(start)) break;
     }
     const cycle = [start];
-    for (let node = cameFrom.get(start) as string; node !== start; node = cameFrom.get(node) as string) cycle.unshift(node);
+    for (let node = cameFrom.get(start) as string; node !== start; node = cameFrom.get(node) as string)
+      cycle.unshift(node);
     cycle.unshift(start);
     if (best.length === 0 || cycle.length < best.length) best = cycle;
   }

@@ -22,7 +22,11 @@ test("a store that does what it says passes the audit, and its watchers arrive",
 
 const bugs: readonly [string, ViolationKind, (driver: Driver) => Driver][] = [
   ["acknowledges without applying", "lost", (driver) => withBug(driver, () => [])],
-  ["leaves a mutation out", "half", (driver) => withBug(driver, (commit) => [{ ...commit, mutations: commit.mutations.slice(1) }])],
+  [
+    "leaves a mutation out",
+    "half",
+    (driver) => withBug(driver, (commit) => [{ ...commit, mutations: commit.mutations.slice(1) }]),
+  ],
   ["applies a commit twice", "twice", (driver) => withBug(driver, (commit) => [commit, { ...commit, checks: [] }])],
   ["applies and reports failure", "unasked", (driver) => withBug(driver, (commit) => [commit], "UNAVAILABLE")],
 ];
@@ -107,11 +111,27 @@ const damages: readonly [string, ViolationKind, Partial<Snapshot>][] = [
   ["half a batch", "half", { batches: new Map([["w/batch.0", [2, 2, 3, 2]]]) }],
   ["a batch that was never issued", "unasked", batchOf(4)],
   ["shared keys of two versions", "half", { shared: sound.shared.map((each, i) => ({ ...each, version: String(i) })) }],
-  ["shared keys that are ahead of their own batch", "half", { shared: sound.shared.map((each) => ({ ...each, seq: 3 })) }],
-  ["an acknowledged append without records", "lost", { records: sound.records.slice(0, 2), appended: new Map([["w/append.0", 1]]) }],
+  [
+    "shared keys that are ahead of their own batch",
+    "half",
+    { shared: sound.shared.map((each) => ({ ...each, seq: 3 })) },
+  ],
+  [
+    "an acknowledged append without records",
+    "lost",
+    { records: sound.records.slice(0, 2), appended: new Map([["w/append.0", 1]]) },
+  ],
   ["half an append", "half", { records: [0, 2].map((i, offset) => ({ offset, value: valueAt(i) })) }],
-  ["a hole in the offsets", "gap", { records: sound.records.map(({ offset, value }) => ({ offset: offset && offset + 1, value })) }],
-  ["a record elsewhere than acknowledged", "gap", { records: [2, 0, 1].map((i, offset) => ({ offset, value: valueAt(i) })) }],
+  [
+    "a hole in the offsets",
+    "gap",
+    { records: sound.records.map(({ offset, value }) => ({ offset: offset && offset + 1, value })) },
+  ],
+  [
+    "a record elsewhere than acknowledged",
+    "gap",
+    { records: [2, 0, 1].map((i, offset) => ({ offset, value: valueAt(i) })) },
+  ],
   ["an append applied twice", "twice", { records: [...sound.records, { offset: 3, value: valueAt(2) }] }],
   ["a refused append that was applied", "unasked", { records: [...sound.records, ...refusedRecords()] }],
   ["a record without its key", "half", { appended: new Map([["w/append.0", 1]]) }],
@@ -216,7 +236,8 @@ async function run(plant: (driver: Driver) => Driver): Promise<{ found: Audit; s
 function withBug(driver: Driver, instead: (commit: RawCommit) => RawCommit[], code?: "UNAVAILABLE"): Driver {
   let count = 0;
   const commitOne = async (commit: RawCommit): Promise<RawOutcome> => {
-    if (commit.mutations.length === 0 || ++count % 10 !== 0) return (await driver.commitMany([commit]))[0] as RawOutcome;
+    if (commit.mutations.length === 0 || ++count % 10 !== 0)
+      return (await driver.commitMany([commit]))[0] as RawOutcome;
     const applied = await driver.commitMany(instead(commit));
     if (code) throw new UnavailableError("planted: reported as not applied");
     const zero = { value: 0, ceiling: undefined };

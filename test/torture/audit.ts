@@ -61,7 +61,8 @@ class Auditor {
   shared({ shared, batches }: Snapshot): void {
     const [first] = shared;
     if (!first) {
-      if (this.#of("batch").some(([, writes]) => writes.some(isAcknowledged))) this.#report("lost", "no shared key is there");
+      if (this.#of("batch").some(([, writes]) => writes.some(isAcknowledged)))
+        this.#report("lost", "no shared key is there");
       return;
     }
     if (shared.some(({ by, seq, version }) => by !== first.by || seq !== first.seq || version !== first.version)) {
@@ -88,7 +89,10 @@ class Auditor {
     for (const { value } of records) last.set(`${value.writer}/${value.lane}`, value.seq);
     for (const name of new Set([...last.keys(), ...appended.keys()])) {
       if (last.get(name) === appended.get(name)) continue;
-      this.#report("half", `the last record of ${name} is of write ${last.get(name)}, its key says ${appended.get(name)}`);
+      this.#report(
+        "half",
+        `the last record of ${name} is of write ${last.get(name)}, its key says ${appended.get(name)}`,
+      );
     }
     for (const [name, writes] of this.#of("append")) this.#appends(name, writes, found);
     for (const name of found.keys()) this.#report("unasked", `records of ${name}, which nobody wrote`);
@@ -98,7 +102,10 @@ class Auditor {
     this.#dense("transferred", transferred);
     this.#balances(balances, transfers);
     if (transferCount !== transfers.size) {
-      this.#report(transferCount > transfers.size ? "twice" : "half", `${transfers.size} transfers, counted as ${transferCount}`);
+      this.#report(
+        transferCount > transfers.size ? "twice" : "half",
+        `${transfers.size} transfers, counted as ${transferCount}`,
+      );
     }
     const ids = transferred.map(({ value }) => `${value.writer}/${value.lane}/${value.seq}`);
     for (const id of repeated(ids)) this.#report("twice", `transfer ${id} stands in the log more than once`);
@@ -121,14 +128,19 @@ class Auditor {
       const acknowledged = writes.filter(isAcknowledged).length;
       const inDoubt = writes.filter(isInDoubt).length;
       const sum = counts.get(name) ?? 0;
-      if (sum < acknowledged) this.#report("lost", `count ${name} is ${sum} after ${acknowledged} acknowledged adds of 1`);
+      if (sum < acknowledged)
+        this.#report("lost", `count ${name} is ${sum} after ${acknowledged} acknowledged adds of 1`);
       if (sum > acknowledged + inDoubt) {
-        this.#report("twice", `count ${name} is ${sum} after ${acknowledged} acknowledged adds of 1 and ${inDoubt} in doubt`);
+        this.#report(
+          "twice",
+          `count ${name} is ${sum} after ${acknowledged} acknowledged adds of 1 and ${inDoubt} in doubt`,
+        );
       }
     }
     this.#known("count", counts.keys());
     const sum = [...counts.values()].reduce((a, b) => a + b, 0);
-    if (total !== sum) this.#report("half", `the counts add up to ${sum}, the total added in the same commits is ${total}`);
+    if (total !== sum)
+      this.#report("half", `the counts add up to ${sum}, the total added in the same commits is ${total}`);
   }
 
   result(): Audit {
@@ -172,7 +184,8 @@ class Auditor {
   /** Parts 0 to n - 1, once each, side by side. */
   #parts(what: string, seq: number, parts: readonly Placed<number>[]): void {
     const wanted = partsOf(seq);
-    if (repeated(parts.map(({ value }) => value)).length > 0) this.#report("twice", `${what}: ${parts.length} records of ${wanted}`);
+    if (repeated(parts.map(({ value }) => value)).length > 0)
+      this.#report("twice", `${what}: ${parts.length} records of ${wanted}`);
     else if (parts.length !== wanted) this.#report("half", `${what}: ${parts.length} records of ${wanted}`);
     else if (parts.some(({ offset, value }, i) => value !== i || offset !== (parts[0]?.offset as number) + i)) {
       this.#report("gap", `${what}: its records lie at ${parts.map(({ offset }) => offset).join(", ")}`);
@@ -199,11 +212,13 @@ class Auditor {
   #issued(what: string, name: string, seq: number): void {
     const write = this.#lanes.get(name)?.[seq - 1];
     if (!write) this.#report("unasked", `${what}: write ${seq} of ${name} was never issued`);
-    else if (write.outcome === "refused") this.#report("unasked", `${what}: write ${seq} of ${name} was reported as not applied`);
+    else if (write.outcome === "refused")
+      this.#report("unasked", `${what}: write ${seq} of ${name} was reported as not applied`);
   }
 
   #known(kind: string, names: Iterable<string>): void {
-    for (const name of names) if (!this.#lanes.has(name)) this.#report("unasked", `${kind} ${name}, which nobody wrote`);
+    for (const name of names)
+      if (!this.#lanes.has(name)) this.#report("unasked", `${kind} ${name}, which nobody wrote`);
   }
 
   #of(kind: string): [string, readonly Write[]][] {

@@ -38,7 +38,10 @@ export class Observer {
       const name = JSON.stringify(mirror.range);
       const arrived = () => sameVersions(mirror.versions, present);
       await until(arrived, `the watcher of ${name} arrives`, deadlineMs).catch((error: Error) =>
-        this.#report("watch", `${error.message}: it holds ${mirror.versions.size} of ${present.size} entries, or others`),
+        this.#report(
+          "watch",
+          `${error.message}: it holds ${mirror.versions.size} of ${present.size} entries, or others`,
+        ),
       );
     }
     const { next } = await this.#engine.log.bounds("records");
@@ -83,7 +86,8 @@ export class Observer {
       try {
         const entries = await this.#engine.kv.getMany(keys);
         this.seen++;
-        if (new Set(entries.map((entry) => entry?.version)).size > 1) this.#report("half", "one getMany saw half a commit");
+        if (new Set(entries.map((entry) => entry?.version)).size > 1)
+          this.#report("half", "one getMany saw half a commit");
       } catch (error) {
         // A read fails while the server is down.
         if (!isAshlarError(error) || !error.retryable) throw error;

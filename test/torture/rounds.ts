@@ -2,10 +2,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { connect } from "../../src/index.ts";
 import type { Engine } from "../../src/engine/index.ts";
-import type { PostgresServer } from "../servers/postgres.ts";
+import { connect } from "../../src/index.ts";
 import { type Seeded, seeded } from "../seeded.ts";
+import type { PostgresServer } from "../servers/postgres.ts";
 import { audit, type Violation } from "./audit.ts";
 import type { WriterRecord } from "./journal.ts";
 import { Observer } from "./observer.ts";
@@ -128,7 +128,12 @@ class Rounds {
 
   #start(writer: string): WriterProcess {
     const journal = join(this.#folder, writer);
-    const started = new WriterProcess({ url: this.#store.url, writer, journal, seed: this.#random.integer(1, 2 ** 31) });
+    const started = new WriterProcess({
+      url: this.#store.url,
+      writer,
+      journal,
+      seed: this.#random.integer(1, 2 ** 31),
+    });
     this.#alive.add(started);
     return started;
   }

@@ -7,7 +7,8 @@ import { createPostgresStore, createSqliteStore } from "./stores.ts";
  * `node test/torture/run.ts --engine sqlite|postgres [--rounds 100] [--victims client|server|both] [--seed n]`.
  * Exits with 1 if an acknowledged write was lost, halved, doubled or reordered, and with 2 for wrong arguments.
  */
-const usage = "node test/torture/run.ts --engine sqlite|postgres [--rounds 100] [--victims client|server|both] [--seed n]";
+const usage =
+  "node test/torture/run.ts --engine sqlite|postgres [--rounds 100] [--victims client|server|both] [--seed n]";
 const { values } = parseArgs({
   options: {
     engine: { type: "string", default: "sqlite" },
@@ -29,14 +30,17 @@ const results = values.engine === "sqlite" ? await tortureSqlite(victims) : awai
 for (const { violations } of results) {
   for (const { kind, what } of violations) console.error(`${kind}: ${what}`);
 }
-console.log(`${values.engine}, ${Math.round((performance.now() - began) / 1000)} s: ${results.map(show).join("\n  and ")}`);
+console.log(
+  `${values.engine}, ${Math.round((performance.now() - began) / 1000)} s: ${results.map(show).join("\n  and ")}`,
+);
 if (results.some(({ violations }) => violations.length > 0)) {
   console.error(`violated; repeat the choices with --engine ${values.engine} --rounds ${rounds} --seed ${seed}`);
   process.exitCode = 1;
 }
 
 function victimsOf(engine: string, given: string | undefined): readonly Victim[] | undefined {
-  const all: readonly Victim[] = engine === "sqlite" ? ["client"] : engine === "postgres" ? ["client", "server", "both"] : [];
+  const all: readonly Victim[] =
+    engine === "sqlite" ? ["client"] : engine === "postgres" ? ["client", "server", "both"] : [];
   const chosen = given === undefined ? all : all.filter((victim) => victim === given);
   return chosen.length > 0 ? chosen : undefined;
 }

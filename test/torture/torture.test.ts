@@ -14,7 +14,9 @@ test("sqlite recovers a file whose writers were killed while nobody else had it 
   holds(await torture(store, short(t, { rounds: 2, victims: ["client"], watched: false })));
 });
 
-test("postgres loses nothing when clients, the server or both are killed", { skip: skipWithoutPostgres() }, async (t) => {
+test("postgres loses nothing when clients, the server or both are killed", {
+  skip: skipWithoutPostgres(),
+}, async (t) => {
   await using store = await createPostgresStore();
   holds(await torture(store, short(t, { rounds: 3, victims: ["client", "server", "both"], watched: true })));
 });

@@ -43,9 +43,11 @@ export class WriterProcess {
       if (now.failures.length > 0) return [];
       return lanes.filter((lane) => acknowledgedIn(now, lane) < acknowledgedIn(since, lane) + count);
     };
-    await until(() => behind().length === 0, `${this.name} has ${count} more writes acknowledged in each lane`).catch((error) => {
-      throw new Error(`${error.message}; behind are ${behind().join(", ")}; ${this.#stderr}`);
-    });
+    await until(() => behind().length === 0, `${this.name} has ${count} more writes acknowledged in each lane`).catch(
+      (error) => {
+        throw new Error(`${error.message}; behind are ${behind().join(", ")}; ${this.#stderr}`);
+      },
+    );
   }
 
   async kill9(): Promise<void> {

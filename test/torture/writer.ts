@@ -1,6 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { connect, isAshlarError } from "../../src/index.ts";
 import type { Engine } from "../../src/engine/index.ts";
+import { connect, isAshlarError } from "../../src/index.ts";
 import { seeded } from "../seeded.ts";
 import { Journal } from "./journal.ts";
 import { lanes, runLane } from "./workload.ts";

@@ -80,13 +80,10 @@ class Suite implements Conformance {
       notAsked: async () => needs?.(await this.engine(), { separate }),
       run: async () => {
         const scratch = new Scratch(this.#target, await this.#open());
-        try {
-          await run(scratch);
-        } catch (error) {
-          throw scratch.explain(error);
-        } finally {
-          await scratch.clear();
-        }
+        const failed = await failure(() => run(scratch));
+        const dirty = await failure(() => scratch.clear());
+        // What a failed test leaves behind may well be hard to remove: its own error is the one to show.
+        if (failed ?? dirty) throw scratch.explain((failed ?? dirty)?.error);
       },
     };
   }
@@ -178,6 +175,15 @@ class Scratch implements CaseContext {
   async clear(): Promise<void> {
     for (const end of this.#ends.toReversed()) await end();
     await removeAll(this.engine);
+  }
+}
+
+async function failure(work: () => Promise<void>): Promise<{ readonly error: unknown } | undefined> {
+  try {
+    await work();
+    return undefined;
+  } catch (error) {
+    return { error };
   }
 }
 

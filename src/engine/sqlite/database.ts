@@ -14,7 +14,7 @@ export interface Statement<Row extends readonly unknown[] = SqlValue[]> {
 
 /** A prepared statement of the user: rows are objects, integers are bigints. */
 export interface UserStatement {
-  all(...parameters: SqlValue[]): Record<string, SqlValue>[];
+  iterate(...parameters: SqlValue[]): IterableIterator<Record<string, SqlValue>>;
   run(...parameters: SqlValue[]): { readonly changes: number | bigint };
   /** The text of the statement itself: the first one of the text that was given. */
   readonly sourceSQL: string;

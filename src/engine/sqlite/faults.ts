@@ -7,12 +7,16 @@ const code = {
   error: 1,
   busy: 5,
   locked: 6,
-  noMemory: 7,
   readOnly: 8,
-  ioError: 10,
   corrupt: 11,
   full: 13,
   cannotOpen: 14,
+  tooBig: 18,
+  constraint: 19,
+  mismatch: 20,
+  misuse: 21,
+  notAuthorized: 23,
+  range: 25,
   notADatabase: 26,
 } as const;
 
@@ -40,20 +44,17 @@ export function isFull(error: unknown): boolean {
 
 /** The statement itself is wrong, or a constraint of the user's forbids it: the store is well. */
 export function isOfStatement(error: unknown): boolean {
-  const result = primary(error);
-  return result !== undefined && !engineFaults.has(result);
+  return statementFaults.has(primary(error) ?? 0);
 }
 
-const engineFaults = new Set<number>([
-  code.busy,
-  code.locked,
-  code.noMemory,
-  code.readOnly,
-  code.ioError,
-  code.corrupt,
-  code.full,
-  code.cannotOpen,
-  code.notADatabase,
+const statementFaults = new Set<number>([
+  code.error,
+  code.tooBig,
+  code.constraint,
+  code.mismatch,
+  code.misuse,
+  code.notAuthorized,
+  code.range,
 ]);
 
 /**
@@ -105,7 +106,10 @@ function cannotOpen(error: SqliteError, file: string): AshlarError {
     return new InvalidArgumentError(`file: ${file} is a folder; give the path of a file in it`, options);
   }
   if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
-    return new InvalidArgumentError(`file: the folder ${folder} does not exist; create it, or correct the path`, options);
+    return new InvalidArgumentError(
+      `file: the folder ${folder} does not exist; create it, or correct the path`,
+      options,
+    );
   }
   return new UnavailableError(
     `${file}: cannot be opened; give this process permission to read and write the file and its folder`,

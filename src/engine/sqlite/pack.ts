@@ -107,6 +107,8 @@ export class Unpacker {
   }
 
   #endsEarly(): CorruptionError {
-    return new CorruptionError(`a packed row of ${this.#bytes.length} bytes ends within its content; restore the file from a backup`);
+    return new CorruptionError(
+      `a packed row of ${this.#bytes.length} bytes ends within its content; restore the file from a backup`,
+    );
   }
 }

@@ -1,0 +1,184 @@
+import { ClosedError, CorruptionError, fullJitter, OutcomeUnknownError, sleep } from "../../core/index.ts";
+import type { RawCommit, RawOutcome } from "../driver.ts";
+import { type Plan, planFlush } from "./commit.ts";
+import type { Connections, Lease } from "./connection.ts";
+import { readHeader } from "./outcome-header.ts";
+import { AnswerLost, StatementFailed, statementError } from "./server-errors.ts";
+import type { Statements } from "./statements.ts";
+import { parseIntegers } from "./wire.ts";
+
+export interface WriterOptions {
+  /** Milliseconds within which a lost answer is to be settled. */
+  readonly settleTimeout: number;
+  /** The latest revision when the writer was made. */
+  readonly revision: number;
+  /** Told of each flush that was committed while somebody listened. */
+  readonly committed: (revision: number) => void;
+}
+
+/**
+ * Sends flushes, one after another on one connection, so that commits keep their order. While one is under way the next is already encoded, and
+ * goes out as soon as the answer is in, before that is decoded.
+ *
+ * An answer that was lost is settled: the server remembers the outcome of each flush under an id that came with it. If it has none, the id is
+ * refused from then on, should the flush still arrive, so the flush can be sent again under a new id.
+ */
+export class Writer {
+  readonly #connections: Connections;
+  readonly #statements: Statements;
+  readonly #options: WriterOptions;
+  readonly #queue: Flush[] = [];
+  /** The connection of the present run of flushes. */
+  #lease: Lease | undefined;
+  #busy = false;
+  /** The latest revision heard of: a flush sent now gets a later one. */
+  #known: number;
+
+  constructor(connections: Connections, statements: Statements, options: WriterOptions) {
+    this.#connections = connections;
+    this.#statements = statements;
+    this.#options = options;
+    this.#known = options.revision;
+  }
+
+  commitMany(commits: readonly RawCommit[]): Promise<RawOutcome[]> {
+    const plan = planFlush(commits, this.#statements);
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ plan, resolve, reject });
+      if (!this.#busy) this.#next();
+    });
+  }
+
+  #next(): void {
+    const flush = this.#queue.shift();
+    this.#busy = flush !== undefined;
+    if (flush === undefined) {
+      this.#lease?.release();
+      this.#lease = undefined;
+      return;
+    }
+    this.#send(flush.plan).then(
+      (returned) => {
+        this.#next();
+        settleWith(flush, returned);
+      },
+      (error) => {
+        this.#next();
+        flush.reject(error);
+      },
+    );
+  }
+
+  /** What the function returned. */
+  async #send(plan: Plan): Promise<Returned> {
+    const returned = plan.writes ? await this.#write(plan) : await this.#verify(plan);
+    if (plan.writes) {
+      const { base, listened } = readHeader(returned);
+      this.#known = Math.max(this.#known, base);
+      if (listened) this.#options.committed(base);
+    }
+    return returned;
+  }
+
+  async #verify(plan: Plan): Promise<Returned> {
+    const [row] = await this.#connections.read(plan.statement, plan.values);
+    return parseIntegers(row?.[0]);
+  }
+
+  async #write(plan: Plan): Promise<Returned> {
+    for (let attempt = 1; ; attempt++) {
+      const id = newFlushId(this.#connections.runtime);
+      const known = this.#known;
+      const lease = (this.#lease = await this.#connected());
+      try {
+        const [row] = await lease.run(plan.statement, [id, ...plan.values]);
+        return parseIntegers(row?.[0]);
+      } catch (error) {
+        lease.settle(error);
+        this.#lease = undefined;
+        const again = attempt < maxAttempts;
+        if (error instanceof StatementFailed) {
+          // Deadlocks with transactions of the user's own, in which our commits take part.
+          if (again && error.state.startsWith("40")) continue;
+          throw statementError(error, this.#connections.where);
+        }
+        const settled = await this.#settle(id, known, error as AnswerLost);
+        if (settled.length > 0) return settled;
+        if (!again) throw this.#connections.toAshlar(error);
+      }
+    }
+  }
+
+  async #connected(): Promise<Lease> {
+    if (this.#lease && !this.#lease.broken) return this.#lease;
+    this.#lease?.discard();
+    this.#lease = undefined;
+    return await this.#connections.acquire();
+  }
+
+  /** The outcome of a flush whose answer was lost; empty if it surely was not and will not be applied. */
+  async #settle(id: Buffer, known: number, lost: AnswerLost): Promise<Returned> {
+    const { runtime, where } = this.#connections;
+    const { settleTimeout } = this.#options;
+    const end = runtime.clock.monotonic() + settleTimeout;
+    let cause: unknown = lost;
+    for (let attempt = 0; ; attempt++) {
+      const left = end - runtime.clock.monotonic();
+      if (left <= 0) {
+        throw new OutcomeUnknownError(`${where}: the answer to a commit was lost (${lost.message}), and it could not be found out within ${settleTimeout} ms whether it was applied`, { cause });
+      }
+      try {
+        return await this.#ask(id, known, left);
+      } catch (error) {
+        if (error instanceof OutcomeUnknownError || error instanceof ClosedError) throw error;
+        cause = error;
+      }
+      await sleep(runtime, fullJitter(runtime, attempt, { base: 20, cap: 1000 }), {});
+    }
+  }
+
+  async #ask(id: Buffer, known: number, timeLeft: number): Promise<Returned> {
+    const { runtime, where } = this.#connections;
+    const lease = await this.#connections.acquire();
+    // A commit that is stuck holds the lock for which this waits.
+    const timer = runtime.timers.after(timeLeft, () => lease.discard());
+    try {
+      const [row] = await lease.run(this.#statements.settle, [id, known]);
+      lease.release();
+      if (row?.[0] == null) throw new OutcomeUnknownError(`${where}: the answer to a commit was lost, and the server has already forgotten whether it was applied`);
+      return parseIntegers(row[0]);
+    } catch (error) {
+      lease.settle(error);
+      throw error;
+    } finally {
+      timer.cancel();
+    }
+  }
+}
+
+/** A random UUID (version 4) as its 16 bytes. */
+export function newFlushId({ random }: { readonly random: { bytes(n: number): Uint8Array } }): Buffer {
+  const id = Buffer.from(random.bytes(16));
+  id.writeUInt8((id.readUInt8(6) & 0x0f) | 0x40, 6);
+  id.writeUInt8((id.readUInt8(8) & 0x3f) | 0x80, 8);
+  return id;
+}
+
+type Returned = readonly (number | undefined)[];
+
+interface Flush {
+  readonly plan: Plan;
+  readonly resolve: (outcomes: RawOutcome[]) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** A flush that was sent once more and failed again is given up. */
+const maxAttempts = 2;
+
+function settleWith({ plan, resolve, reject }: Flush, returned: Returned): void {
+  try {
+    resolve(plan.decode(returned));
+  } catch (error) {
+    reject(error instanceof CorruptionError ? error : new CorruptionError("the server's answer to a flush makes no sense", { cause: error }));
+  }
+}

@@ -1,0 +1,201 @@
+import { resolve } from "node:path";
+import {
+  createCloser,
+  type Duration,
+  InvalidArgumentError,
+  invalidArgument,
+  type Runtime,
+  raceAbort,
+  systemRuntime,
+  throwIfAborted,
+  toMilliseconds,
+} from "../../core/index.ts";
+import type { Guarantees, Limits } from "../contract.ts";
+import type { Driver, FlushPolicy, LogDriver, RawFeed, SqlSession } from "../driver.ts";
+import { Database, type SqlValue } from "./database.ts";
+import { Feed } from "./feed.ts";
+import { Reader } from "./reader.ts";
+import { toParameters } from "./user-sql.ts";
+import { WriterClient } from "./writer-client.ts";
+
+export interface SqliteOptions {
+  /** Path of the database file; created if it does not exist, in a folder that does. May hold tables of your own. */
+  readonly file: string;
+  /** Clock, chance and timers. Default: the system's. */
+  readonly runtime?: Runtime;
+  /**
+   * How long a transaction with SQL statements may hold up all other writes before it is rolled back with `TimeoutError`.
+   * Default "10s", at most "1h". Other processes wait 15 s for the lock.
+   */
+  readonly sqlTimeout?: Duration;
+  /**
+   * While something is watched: how often to look for commits of other processes that the operating system did not tell of. Default
+   * "1s"; at least 10 ms, at most "1h".
+   */
+  readonly pollInterval?: Duration;
+  /** Gives up opening. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Opens the database.
+ * @throws InvalidArgumentError an option is out of range, `file` names a folder, its folder does not exist, or it is no file at all
+ * @throws CorruptionError the file is not a database, or damaged
+ * @throws UnsupportedError a later version of ashlar wrote the file, or its file system cannot hold it
+ * @throws UnavailableError no permission, no space, or another process does not let go of its lock
+ */
+export async function createSqliteDriver(options: SqliteOptions): Promise<Driver> {
+  const settings = validated(options);
+  const { file, runtime, sessionMs } = settings;
+  throwIfAborted(options.signal);
+  let feed: Feed | undefined;
+  const writer = new WriterClient({
+    file,
+    sessionMs,
+    now: () => (runtime === systemRuntime ? undefined : runtime.clock.now()),
+    onCommit: () => feed?.refresh(),
+  });
+  try {
+    await raceAbort(writer.open(), options.signal);
+    const reader = new Reader(file, () => runtime.clock.now());
+    return assemble(settings, writer, reader, (opened) => {
+      feed = opened;
+    });
+  } catch (error) {
+    await writer.close();
+    throw error;
+  }
+}
+
+function assemble(
+  { file, runtime, pollMs }: Settings,
+  writer: WriterClient,
+  reader: Reader,
+  onFeed: (feed: Feed) => void,
+): Driver {
+  const closer = createCloser(async () => {
+    reader.close();
+    await writer.close();
+  }, "the sqlite engine");
+  const read = <T>(fn: () => T): T => {
+    closer.assertOpen();
+    return reader.guard(fn);
+  };
+  return {
+    name: "sqlite",
+    guarantees,
+    limits,
+    flush,
+    getMany: (keys) =>
+      read(() => {
+        const [key] = keys;
+        if (keys.length === 1 && key) return [reader.get(key)];
+        return reader.snapshot(() => keys.map((each) => reader.get(each)));
+      }),
+    list: (range, { limit, reverse }) => read(() => reader.list(range, limit, reverse)),
+    commitMany: (commits) => writer.flush(commits),
+    watch: async (sink): Promise<RawFeed> => {
+      const feed = read(() => new Feed({ reader, file, runtime, sink, pollMs }));
+      onFeed(feed);
+      return feed;
+    },
+    sweep: (limit) => writer.sweep(limit),
+    now: async () => {
+      closer.assertOpen();
+      return runtime.clock.now();
+    },
+    revision: () => read(() => reader.position().revision),
+    log: createLogDriver(read, reader, writer),
+    ...(Database.canAuthorize && { openSql: ({ signal }) => openSql(writer, signal) }),
+    close: () => closer.close(),
+  };
+}
+
+function createLogDriver(read: <T>(fn: () => T) => T, reader: Reader, writer: WriterClient): LogDriver {
+  return {
+    read: (topic, { from, limit, bytes }) => read(() => reader.log.read(topic, from, limit, bytes)),
+    bounds: (topic) => read(() => reader.log.bounds(topic)),
+    trim: (topic, before) => writer.trim(topic, before),
+  };
+}
+
+async function openSql(writer: WriterClient, signal: AbortSignal | undefined): Promise<SqlSession> {
+  throwIfAborted(signal);
+  const opening = writer.openSession();
+  const session = await raceAbort(opening, signal).catch((error) => {
+    // Its turn will come all the same, and must pass at once.
+    opening.then((late) => writer.inSession(late, { kind: "rollback" })).catch(() => {});
+    throw error;
+  });
+  const call = async <T>(kind: "run" | "all", text: string, parameters: readonly unknown[]): Promise<T> => {
+    if (typeof text !== "string") throw invalidArgument("sql", text, "a string with one SQL statement");
+    const values: SqlValue[] = toParameters(parameters);
+    return await writer.inSession<T>(session, { kind, text, parameters: values });
+  };
+  return {
+    sql: {
+      run: (text, parameters = []) => call("run", text, parameters),
+      all: (text, parameters = []) => call("all", text, parameters),
+    },
+    apply: (commit) => writer.applyInSession(session, commit),
+    commit: () => writer.commitSession(session),
+    rollback: () => writer.inSession(session, { kind: "rollback" }),
+  };
+}
+
+interface Settings {
+  readonly file: string;
+  readonly runtime: Runtime;
+  readonly sessionMs: number;
+  readonly pollMs: number;
+}
+
+const hour = 60 * 60 * 1000;
+
+function validated(options: SqliteOptions): Settings {
+  const { file } = options;
+  if (typeof file !== "string" || file === "" || file.includes("\0"))
+    throw invalidArgument("file", file, "the path of a file");
+  if (file === ":memory:") {
+    throw new InvalidArgumentError(
+      "file: :memory: has no file that several connections could share; use the engine memory: instead",
+    );
+  }
+  return {
+    // Absolute, so that a later change of the working folder makes no difference.
+    file: resolve(file),
+    runtime: options.runtime ?? systemRuntime,
+    sessionMs: toMilliseconds(options.sqlTimeout ?? "10s", "sqlTimeout", { min: 1, max: hour }),
+    pollMs: toMilliseconds(options.pollInterval ?? "1s", "pollInterval", { min: 10, max: hour }),
+  };
+}
+
+/** Two in flight: while the writer waits for the disk, the next flush is gathered, encoded and on its way. */
+const flush: FlushPolicy = { commits: 1024, bytes: 4 * 1024 * 1024, inFlight: 2, immediate: false };
+
+const limits: Limits = {
+  keyBytes: 1024,
+  valueBytes: 1024 * 1024,
+  operations: 10_000,
+  commitBytes: 16 * 1024 * 1024,
+  listEntries: 1000,
+  messageBytes: 64 * 1024,
+};
+
+const guarantees: Guarantees = {
+  commits: "strict-serializable",
+  reads: "linearizable",
+  durability: "power-loss",
+  sharing: "machine",
+  clock: "machine",
+  unknownOutcomes: "settled",
+  failover: "none",
+  sql: Database.canAuthorize,
+  notes: [
+    "The file must lie on a local disk: network file systems do not lock reliably.",
+    "Beside the file lie <file>-wal, <file>-shm and <file>-notify; copy a database in use with VACUUM INTO or the backup API, not file by file.",
+    "A commit during which the disk fails is taken back; if the disk fails at that too, it ends with OutcomeUnknownError.",
+    "A transaction that uses SQL holds up all other writes of the machine to this file until it ends.",
+    "Deleted data leaves room for new data; the file shrinks only by VACUUM.",
+  ],
+};
