@@ -25,11 +25,14 @@ export class Rival implements AsyncDisposable {
   }
 
   /**
-   * @param nodeOptions options of the process, such as `--cpu-prof`
+   * @param nodeOptions options of the process and of its worker threads, such as `--cpu-prof`
    * @throws MissingError
    */
   static async open(name: ContestantName, options: ContestantOptions, nodeOptions: readonly string[]): Promise<Rival> {
-    const child = fork(fileURLToPath(new URL("./child.ts", import.meta.url)), { execArgv: [...nodeOptions] });
+    const child = fork(fileURLToPath(new URL("./child.ts", import.meta.url)), {
+      execArgv: [],
+      env: { ...process.env, NODE_OPTIONS: nodeOptions.join(" ") },
+    });
     try {
       const { workloads } = await ask(child, { do: "open", name, options });
       return new Rival(name, child, workloads ?? []);

@@ -72,6 +72,15 @@ describe("copies", () => {
     assert.deepEqual(copies, expected);
   });
 
+  it("of a Buffer are plain arrays that share nothing with it", () => {
+    for (const length of [3, 100, 5000]) {
+      const source = Buffer.alloc(length + 2, 1);
+      const copy = copyBytes(source, 1, length + 1);
+      source.fill(2);
+      assert.deepEqual(copy, new Uint8Array(length).fill(1));
+    }
+  });
+
   it("of a whole array are another array", () => {
     for (const length of [0, 10, 100, 5000]) {
       const source = new Uint8Array(length).fill(1);

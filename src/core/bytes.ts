@@ -100,7 +100,7 @@ let slabUsed = 0;
  */
 export function copyBytes(source: Uint8Array, start: number, end: number): Uint8Array {
   const length = end - start;
-  if (length <= LARGEST_ON_HEAP || length > LARGEST_IN_SLAB) return source.slice(start, end);
+  if (length <= LARGEST_ON_HEAP || length > LARGEST_IN_SLAB) return freshCopy(source, start, end);
   if (slabUsed + length > SLAB) {
     slab = new ArrayBuffer(SLAB);
     slabUsed = 0;
@@ -109,6 +109,14 @@ export function copyBytes(source: Uint8Array, start: number, end: number): Uint8
   // Keeps the next copy word-aligned.
   slabUsed = (slabUsed + length + 7) & ~7;
   copy.set(start === 0 && end === source.length ? source : source.subarray(start, end));
+  return copy;
+}
+
+/** As `Uint8Array`'s own `slice`, for `Buffer`s too, whose `slice` is a view of the same memory. */
+function freshCopy(source: Uint8Array, start: number, end: number): Uint8Array {
+  if (source.constructor === Uint8Array) return source.slice(start, end);
+  const copy = new Uint8Array(end - start);
+  copy.set(source.subarray(start, end));
   return copy;
 }
 

@@ -5,28 +5,12 @@ import fc from "fast-check";
 import { unpack } from "msgpackr";
 import { toHex } from "./bytes.ts";
 import { decodeInteger, decodeValue, encodeInteger, encodeValue, INTEGER_TAG } from "./codec.ts";
-import { CorruptionError, InvalidArgumentError, LimitError } from "./errors.ts";
-import { unicodeText } from "./testing/arbitraries.ts";
+import { InvalidArgumentError } from "./errors.ts";
+import { cloneable } from "./testing/arbitraries.ts";
 
 function roundTrip(value: unknown): unknown {
   return decodeValue(encodeValue(value));
 }
-
-const text = fc.oneof(unicodeText(12), unicodeText(80), fc.string({ maxLength: 300 }));
-const cloneable = fc
-  .anything({
-    maxDepth: 4,
-    key: fc.oneof(text, fc.constantFrom("__proto__", "constructor", "toJSON", "hasOwnProperty", "length", "0", "")),
-    values: [text, fc.double(), fc.maxSafeInteger(), fc.integer(), fc.boolean(), fc.constantFrom(null, undefined, -0)],
-    withBigInt: true,
-    withBoxedValues: true,
-    withDate: true,
-    withMap: true,
-    withSet: true,
-    withTypedArray: true,
-    withNullPrototype: true,
-  })
-  .filter((value) => value !== undefined);
 
 describe("encoded values", () => {
   it("decode to what structuredClone gives", () => {
@@ -78,6 +62,21 @@ describe("encoded values", () => {
     const decoded = decodeValue(encoded) as typeof value;
     encoded.fill(0);
     assert.deepEqual(decoded.bytes, new Uint8Array(300).fill(1));
+  });
+
+  it("may lie in Buffers, which decoding neither keeps nor changes", () => {
+    fc.assert(
+      fc.property(cloneable, (value) => {
+        const encoded = Buffer.from(encodeValue(value));
+        const before = encoded.toString("hex");
+        const decoded = decodeValue(encoded);
+        assert.equal(encoded.toString("hex"), before);
+        encoded.fill(0xff);
+        assert.deepEqual(decoded, structuredClone(value));
+        assert.deepEqual(roundTrip(value), structuredClone(value));
+      }),
+      { numRuns: 500 },
+    );
   });
 
   it("may be views into larger memory", () => {
@@ -377,105 +376,6 @@ describe("each kind of value", () => {
   });
 });
 
-describe("encodeValue refuses", () => {
-  const cycle: unknown[] = [];
-  cycle.push(cycle, () => 1);
-  const detached = new Uint8Array(4);
-  structuredClone(detached, { transfer: [detached.buffer] });
-  const detachedFloats = new Float64Array(4);
-  structuredClone(detachedFloats, { transfer: [detachedFloats.buffer] });
-  const cases: [string, unknown, string][] = [
-    ["undefined", undefined, "value: given undefined"],
-    ["a function", { items: [0, 1, 2, { run() {} }] }, "value.items[3].run: given a function"],
-    ["a symbol", { a: { "b c": Symbol("s") } }, 'value.a["b c"]: given a symbol'],
-    ["a symbol alone", Symbol("s"), "value: given a symbol"],
-    ["a class", class {}, "value: given a function"],
-    ["a promise", [Promise.resolve()], "value[0]: given an instance of Promise"],
-    ["a WeakMap", [new WeakMap()], "value[0]: given an instance of WeakMap"],
-    ["a WeakSet", [new WeakSet()], "value[0]: "],
-    ["a WeakRef", [new WeakRef({})], "value[0]: given an instance of WeakRef"],
-    ["a generator", [(function* () {})()], "value[0]: "],
-    ["a URL", { home: new URL("http://127.0.0.1") }, "value.home: given an instance of URL"],
-    ["a Blob", [new Blob(["x"])], "value[0]: given an instance of Blob"],
-    ["an iterator", [new Map().entries()], "value[0]: "],
-    ["shared memory", [new SharedArrayBuffer(1)], "value[0]: "],
-    ["a boxed symbol", [Object(Symbol("s"))], "value[0]: given a symbol"],
-    ["transferred bytes", { detached }, "value.detached: "],
-    ["a transferred view", { detachedFloats }, "value.detachedFloats: "],
-    ["a lone surrogate", { name: "a\ud800" }, 'value.name: given "a\\ud800"'],
-    ["a lone surrogate in a long string", [`${"x".repeat(50)}\udc00`], "value[0]: "],
-    ["a lone surrogate as a key", { list: [{ "\ud800": 1 }] }, 'value.list[0]["\\ud800"]: '],
-    ["a function in a map", new Map([["k", () => 1]]), "value<value of key 0>: given a function"],
-    ["a function as a key of a map", { m: new Map([[() => 1, 1]]) }, "value.m<key 0>: given a function"],
-    ["a function in a set", new Set([1, () => 1]), "value<member 1>: given a function"],
-    ["a function as a cause", [new Error("e", { cause: () => 1 })], "value[0].cause: given a function"],
-    ["a function in a cycle", cycle, "value[1]: given a function"],
-  ];
-  for (const [what, value, message] of cases) {
-    it(`${what}, and says where`, () => {
-      assert.throws(
-        () => encodeValue(value),
-        (error) => error instanceof InvalidArgumentError && error.message.startsWith(message),
-      );
-    });
-  }
-
-  it("under the name that the caller gives", () => {
-    assert.throws(() => encodeValue({ f() {} }, "records[3]"), /^InvalidArgumentError: records\[3\]\.f: /);
-  });
-
-  it("secrets without showing them", () => {
-    assert.throws(
-      () => encodeValue({ password: "hunter2\ud800" }),
-      (error) => error instanceof InvalidArgumentError && !error.message.includes("hunter2"),
-    );
-  });
-
-  it("more than 500 levels, and accepts 500", () => {
-    const nest = (levels: number, wrap: (inner: unknown) => unknown): unknown => {
-      let value: unknown = 1;
-      for (let i = 0; i < levels; i++) value = wrap(value);
-      return value;
-    };
-    const wraps: ((inner: unknown) => unknown)[] = [
-      (inner) => [inner],
-      (inner) => ({ inner }),
-      (inner) => new Map([[1, inner]]),
-      (inner) => new Set([inner]),
-      (inner) => new Error("e", { cause: inner }),
-    ];
-    for (const wrap of wraps) {
-      const deepest = nest(500, wrap);
-      assert.deepEqual(encodeValue(roundTrip(deepest)), encodeValue(deepest));
-      assert.throws(() => encodeValue(nest(501, wrap)), /given "501 levels of nesting"; allowed: at most 500 levels/);
-    }
-    assert.throws(() => encodeValue(nest(100_000, (inner) => [inner])), InvalidArgumentError);
-  });
-
-  it("what would encode to more than 64 MiB, before it fills the memory", () => {
-    const endless: unknown[] = [];
-    endless[2 ** 32 - 2] = 1;
-    for (const value of [endless, new Uint8Array(65 * 1024 * 1024), "x".repeat(65 * 1024 * 1024)]) {
-      assert.throws(() => encodeValue(value), LimitError);
-    }
-    assert.deepEqual(roundTrip("still works"), "still works");
-  });
-
-  it("passes on what a getter throws, and works afterwards", () => {
-    const thrown = new Error("mine");
-    const bad = {
-      get a(): never {
-        throw thrown;
-      },
-    };
-    assert.throws(
-      () => encodeValue(bad),
-      (error) => error === thrown,
-    );
-    assert.deepEqual(roundTrip([{ a: 1 }]), [{ a: 1 }]);
-  });
-});
-
 describe("integers", () => {
   it("alone are a tag and 8 bytes, as engines rely on", () => {
     assert.equal(INTEGER_TAG, 0xc1);
@@ -514,136 +414,3 @@ describe("integers", () => {
     for (const bad of [-0.5, 2 ** 53, Number.NaN]) assert.throws(() => encodeInteger(bad), InvalidArgumentError);
   });
 });
-
-describe("decodeValue", () => {
-  it("refuses what is cut off, too long, or unknown", () => {
-    const bad = [
-      "",
-      "c1",
-      "c10020000000000000",
-      "c4",
-      "c405",
-      "d9",
-      "da00",
-      "dbffffffff",
-      "ddffffffff",
-      "dfffffffff",
-      "93c0c0",
-      "81a161",
-      "8101c0",
-      "81c0c0",
-      "c0c0",
-      "ca00000000",
-      "cf00",
-      "d4",
-      "d40100",
-      "93c9000000035390c0c0",
-      "d400",
-      "d40001",
-      "d65000000000",
-      "d66900000001",
-      "d74400",
-      "d75000000000000000",
-      "c700",
-      "c9",
-      "c90000000199ff",
-      "c9000000024d9101",
-      "c9000000014dc0",
-      "c900000002530000",
-      "c9000000025291c0",
-      "c90000000442",
-      "c90000000042",
-      "c9000000025404",
-      "c9000000035404ff",
-      "c900000001540d",
-      "c900000002540d00",
-      "c9000000014fc0",
-      "c90000000352a12800",
-      "c90000000365a0a0c2",
-      "a1ff",
-      "d904ffffffff",
-      "a2c328",
-    ];
-    for (const hex of bad) assert.throws(() => decodeValue(Buffer.from(hex, "hex")), CorruptionError, hex);
-  });
-
-  it("gives a value or CorruptionError for any bytes", () => {
-    const letters = fc.constantFrom(
-      0x00,
-      0x42,
-      0x44,
-      0x45,
-      0x4d,
-      0x4f,
-      0x50,
-      0x52,
-      0x53,
-      0x54,
-      0x80,
-      0x81,
-      0x90,
-      0x92,
-      0xa0,
-      0xa1,
-      0xc0,
-      0xc4,
-      0xc9,
-      0xd4,
-      0xd6,
-      0xd7,
-      0xdc,
-      0xde,
-    );
-    const noise = fc.array(fc.oneof(letters, fc.nat(255)), { maxLength: 40 }).map((list) => Uint8Array.from(list));
-    fc.assert(
-      fc.property(noise, (bytes) => assertDecodesOrRefuses(bytes)),
-      { numRuns: 5000 },
-    );
-  });
-
-  it("gives a value or CorruptionError for damaged values", () => {
-    const damage = fc.array(fc.tuple(fc.nat(), fc.nat(255)), { minLength: 1, maxLength: 3 });
-    fc.assert(
-      fc.property(cloneable, damage, fc.nat(), fc.boolean(), (value, changes, length, cut) => {
-        const bytes = encodeValue([value, value]).slice();
-        for (const [at, byte] of changes) bytes[at % bytes.length] = byte;
-        assertDecodesOrRefuses(cut ? bytes.subarray(0, length % bytes.length) : bytes);
-      }),
-      { numRuns: 1500 },
-    );
-  });
-
-  it("refuses endless nesting in every form without exhausting the stack", () => {
-    const nested = (open: string, depth: number): Uint8Array => Buffer.from(`${open.repeat(depth)}c0`, "hex");
-    for (const open of ["91", "81a161", "dc0001"])
-      assert.throws(() => decodeValue(nested(open, 100_000)), CorruptionError);
-    for (const open of ["c9000fffff4d9201", "c9000fffff5391", "c9000fffff45a0a0c3", "c9000fffff4f"]) {
-      assert.throws(() => decodeValue(nested(open, 200_000)), CorruptionError);
-    }
-  });
-
-  it("is not made to allocate by false lengths", () => {
-    const bytes = new Uint8Array(2_500_000);
-    for (let at = 0; at + 5 < bytes.length; at += 5) bytes.set([0xdd, 0x00, 0x10, 0x00, 0x00], at);
-    const before = process.memoryUsage().rss;
-    assert.throws(() => decodeValue(bytes), CorruptionError);
-    assert.ok(process.memoryUsage().rss - before < 64 * 1024 * 1024);
-  });
-
-  it("never changes a prototype", () => {
-    const back = roundTrip(
-      JSON.parse('{"__proto__":{"polluted":true},"constructor":{"prototype":{"polluted":true}}}'),
-    ) as object;
-    assert.equal(Object.getPrototypeOf(back), Object.prototype);
-    assert.ok(Object.hasOwn(back, "__proto__"));
-    assert.equal(({} as { polluted?: boolean }).polluted, undefined);
-  });
-});
-
-function assertDecodesOrRefuses(bytes: Uint8Array): void {
-  try {
-    decodeValue(bytes);
-  } catch (error) {
-    assert.ok(error instanceof CorruptionError, `${toHex(bytes)}: ${String(error)}`);
-  }
-}

@@ -120,6 +120,19 @@ describe("encoded keys", () => {
     );
   });
 
+  it("may lie in Buffers, which decoding neither keeps nor changes", () => {
+    fc.assert(
+      fc.property(key, (parts) => {
+        const encoded = Buffer.from(encodeKey(parts));
+        const before = encoded.toString("hex");
+        const decoded = decodeKey(encoded);
+        assert.equal(encoded.toString("hex"), before);
+        encoded.fill(0xff);
+        assert.deepEqual(decoded, normal(parts));
+      }),
+    );
+  });
+
   it("decode to bytes that do not share the encoded key's memory", () => {
     const encoded = encodeKey([Uint8Array.of(1, 2, 3)]);
     const [bytes] = decodeKey(encoded);

@@ -243,7 +243,8 @@ function findZero(bytes: Uint8Array, start: number): number {
 }
 
 function readBytes(reader: Reader): Uint8Array {
-  return readEscaped(reader).slice();
+  const content = readEscaped(reader);
+  return copyBytes(content, 0, content.length);
 }
 
 /** The unescaped content up to the terminator; a view if nothing was escaped. */
@@ -295,7 +296,7 @@ function readLargeInteger(reader: Reader, negative: boolean): bigint {
 }
 
 function toBigInt(bytes: Uint8Array, start: number, length: number, negative: boolean): bigint {
-  const digits = bytes.slice(start, start + length);
+  const digits = copyBytes(bytes, start, start + length);
   if (negative) for (let i = 0; i < length; i++) digits[i] = ~(digits[i] as number);
   const magnitude = BigInt(`0x${toHex(digits)}`);
   return negative ? -magnitude : magnitude;

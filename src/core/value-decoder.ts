@@ -226,7 +226,7 @@ export class ValueDecoder {
     const cached = keyCache[slot];
     if (cached !== undefined && sameBytes(cached.bytes, bytes, start, length)) return cached.text;
     const text = this.#text(start, length);
-    keyCache[slot] = { bytes: bytes.slice(start, start + length), text };
+    keyCache[slot] = { bytes: copyBytes(bytes, start, start + length), text };
     return text;
   }
 

@@ -1,8 +1,10 @@
 import { types } from "node:util";
 import { copyBytes } from "./bytes.ts";
 import { invalidArgument, LimitError, UnsupportedError } from "./errors.ts";
+import { isOpaque } from "./opaque-objects.ts";
 import { writeUtf8 } from "./utf8.ts";
 import { binaryKinds, DEEPEST, extension, LARGEST_VALUE, littleEndian, token } from "./value-format.ts";
+import { pathName } from "./value-path.ts";
 
 const SCRATCH_BYTES = 8192;
 const LARGEST_SCRATCH_KEPT = 1024 * 1024;
@@ -21,23 +23,6 @@ const typedArrayName = Object.getOwnPropertyDescriptor(
   Object.getPrototypeOf(Uint8Array.prototype) as object,
   Symbol.toStringTag,
 )?.get as (this: unknown) => string | undefined;
-
-/**
- * Built-in classes whose instances keep their data out of reach, by their `Symbol.toStringTag`: taken for plain objects, they would
- * silently come back empty.
- */
-const opaqueTags: ReadonlySet<unknown> = new Set([
-  ...["Promise", "WeakMap", "WeakSet", "WeakRef", "FinalizationRegistry", "SharedArrayBuffer", "Atomics"],
-  ...["Generator", "AsyncGenerator", "Iterator", "Array Iterator", "Map Iterator", "Set Iterator", "String Iterator"],
-  ...["RegExp String Iterator", "Iterator Helper", "Module", "Symbol", "DisposableStack", "AsyncDisposableStack"],
-  ...["URL", "URLSearchParams", "Blob", "File", "FormData", "Headers", "Request", "Response", "CryptoKey"],
-  ...["AbortSignal", "AbortController", "EventTarget", "Event", "MessagePort", "MessageChannel", "BroadcastChannel"],
-  ...["ReadableStream", "WritableStream", "TransformStream", "TextEncoder", "TextDecoder"],
-  ...["Intl.Collator", "Intl.DateTimeFormat", "Intl.DisplayNames", "Intl.ListFormat", "Intl.Locale"],
-  ...["Intl.NumberFormat", "Intl.PluralRules", "Intl.RelativeTimeFormat", "Intl.Segmenter", "Intl.DurationFormat"],
-  ...["Temporal.Instant", "Temporal.PlainDate", "Temporal.PlainDateTime", "Temporal.PlainTime", "Temporal.Duration"],
-  ...["Temporal.PlainMonthDay", "Temporal.PlainYearMonth", "Temporal.ZonedDateTime"],
-]);
 
 /** What `new Number(…)` and its like may hold. */
 const primitiveTypes: ReadonlySet<string> = new Set(["number", "string", "boolean", "bigint"]);
@@ -448,25 +433,10 @@ export class ValueEncoder {
   }
 
   #pathTo(depth: number): string {
-    const steps = this.#path.slice(0, depth).map(stepName);
-    if (steps.length > 16) steps.splice(8, steps.length - 16, "…");
-    return this.#name + steps.join("");
+    return this.#name + pathName(this.#path.slice(0, depth));
   }
-}
-
-function stepName(step: string | number): string {
-  if (typeof step === "number") return `[${step}]`;
-  if (/^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u.test(step) && step.length <= 60) return `.${step}`;
-  if (step.startsWith("<")) return step;
-  return `[${JSON.stringify(step.slice(0, 60))}]`;
 }
 
 function headerLength(length: number): number {
   return length < 32 ? 1 : length < 0x100 ? 2 : length < 0x10000 ? 3 : 5;
-}
-
-function isOpaque(value: object): boolean {
-  if (types.isPromise(value) || types.isWeakMap(value) || types.isWeakSet(value) || types.isExternal(value))
-    return true;
-  return opaqueTags.has((value as { readonly [Symbol.toStringTag]?: unknown })[Symbol.toStringTag]);
 }

@@ -1,4 +1,6 @@
 import {
+  type ByteRange,
+  compareBytes,
   type Duration,
   encodeKey,
   encodeRange,
@@ -6,6 +8,7 @@ import {
   InvalidArgumentError,
   invalidArgument,
   type Key,
+  type KeyRange,
   keyName,
   limitExceeded,
   toBinaryString,
@@ -14,6 +17,7 @@ import {
 import type { AddOptions, Batch, Bound, Check, Limits, Mutation, Topic } from "./contract.ts";
 import type { RawAdd, RawAppend, RawBound, RawCheck, RawCommit, RawMutation, RawSet } from "./driver.ts";
 import { toRevision } from "./versions.ts";
+import { successor } from "./watcher.ts";
 
 /** Where encoded keys go and how large they may be. */
 export interface Space {
@@ -107,10 +111,18 @@ export class CommitBuilder {
 
 /** The encoded key, its length checked. */
 export function encodeKeyIn(space: Space, key: Key, name = "key"): Uint8Array {
-  const bytes = encodeKey(key, space.prefix);
+  const bytes = encodeKey(key, space.prefix, name);
   if (bytes.length > space.limits.keyBytes) throw limitExceeded(`${name} ${keyName(key)}`, bytes.length, space.limits.keyBytes, "bytes encoded");
   if (bytes.length === space.prefix.length) throw invalidArgument(name, key, "a tuple of at least one part");
   return bytes;
+}
+
+/** The bytes between which the range's keys lie. The namespace's own tuple is a key of whoever is above it, and in no range here. */
+export function encodeRangeIn(space: Space, range: KeyRange): ByteRange {
+  const bytes = encodeRange(range, space.prefix);
+  if (bytes.start.length > space.prefix.length) return bytes;
+  const start = successor(space.prefix);
+  return compareBytes(start, bytes.end) < 0 ? { start, end: bytes.end } : { start, end: start };
 }
 
 /** The encoded topic: a string is the tuple of it alone. */
@@ -121,7 +133,7 @@ export function encodeTopicIn(space: Space, topic: Topic): Uint8Array {
 
 /** The encoded value, its length checked. */
 export function encodeValueIn(space: Space, value: unknown, name = "value"): Uint8Array {
-  const bytes = encodeValue(value);
+  const bytes = encodeValue(value, name);
   if (bytes.length > space.limits.valueBytes) throw limitExceeded(name, bytes.length, space.limits.valueBytes, "bytes encoded");
   return bytes;
 }
@@ -175,7 +187,7 @@ function encodeCheck(check: Check, space: Space, name: string): RawCheck {
   if (typeof check !== "object" || check === null) throw invalidArgument(name, check, "{ key, version } or { range, entries }");
   if ("range" in check) {
     onlyFields(check, rangeCheckFields, name);
-    const { start, end } = encodeRange(check.range, space.prefix);
+    const { start, end } = encodeRangeIn(space, check.range);
     const entries = list<{ key: Key; version: unknown }>(check.entries, `${name}.entries`);
     return {
       kind: "range",
@@ -237,7 +249,8 @@ function list<T>(given: readonly T[] | undefined, name: string): readonly T[] {
 
 function integer(given: unknown, name: string): number {
   if (!Number.isSafeInteger(given)) throw invalidArgument(name, given, "a safe integer");
-  return given as number;
+  // Adding 0 turns -0 into 0.
+  return (given as number) + 0;
 }
 
 function toBound(bound: Bound | undefined, name: string): RawBound | undefined {

@@ -1,7 +1,7 @@
-import { decodeKey, decodeValue, encodeRange, invalidArgument, type Key, type KeyRange, limitExceeded, throwIfAborted } from "../core/index.ts";
+import { decodeKey, decodeValue, invalidArgument, type Key, type KeyRange, limitExceeded, throwIfAborted } from "../core/index.ts";
 import type { AddOptions, Batch, Change, CommitOptions, Committed, Entry, Kv, ListOptions, Mutation, Offset, ReadOptions, Refused, SetOptions, WatchOptions } from "./contract.ts";
 import type { RawChange, RawEntry } from "./driver.ts";
-import { encodeBatch, encodeKeyIn, type Space, toLimit } from "./encode-batch.ts";
+import { encodeBatch, encodeKeyIn, encodeRangeIn, type Space, toLimit } from "./encode-batch.ts";
 import { pull } from "./pull.ts";
 import { refusedError, toRefusal } from "./refusal.ts";
 import type { Root } from "./root.ts";
@@ -26,6 +26,7 @@ class KvFace implements Kv {
 
   async get<V>(key: Key, options: ReadOptions = {}): Promise<Entry<V> | undefined> {
     this.#root.assertOpen();
+    throwIfAborted(options.signal);
     const read = this.#root.driver.getMany([encodeKeyIn(this.#space, key)], options);
     const [entry] = Array.isArray(read) ? read : await read;
     return entry && this.#decode<V>(entry);
@@ -44,7 +45,7 @@ class KvFace implements Kv {
 
   list<V>(range: KeyRange, options: ListOptions = {}): AsyncIterableIterator<Entry<V>> {
     this.#root.assertOpen();
-    const { start, end } = encodeRange(range, this.#space.prefix);
+    const { start, end } = encodeRangeIn(this.#space, range);
     return this.#list<V>(start, end, toLimit(options.limit), options);
   }
 
@@ -95,7 +96,7 @@ class KvFace implements Kv {
 
   watch<V>(range: KeyRange, options: WatchOptions = {}): AsyncIterableIterator<Change<V>[]> {
     this.#root.assertOpen();
-    const watcher = this.#root.hub.watch(encodeRange(range, this.#space.prefix));
+    const watcher = this.#root.hub.watch(encodeRangeIn(this.#space, range));
     return pull({
       next: async () => (await watcher.next()).map((change) => this.#decodeChange<V>(change)),
       close: () => watcher.close(),

@@ -1,6 +1,6 @@
-import { decodeKey, decodeValue, encodeRange, InvalidArgumentError, InvalidStateError, type Key, type KeyPart, type KeyRange } from "../core/index.ts";
+import { decodeKey, decodeValue, InvalidArgumentError, InvalidStateError, type Key, type KeyPart, type KeyRange } from "../core/index.ts";
 import type { AddOptions, AfterCommit, Offset, SetOptions, Sql, Topic, Transaction } from "./contract.ts";
-import { encodeAdd, encodeAppend, encodeKeyIn, encodeSet, type Space, toLimit } from "./encode-batch.ts";
+import { encodeAdd, encodeAppend, encodeKeyIn, encodeRangeIn, encodeSet, type Space, toLimit } from "./encode-batch.ts";
 import type { Attempt, Result } from "./transaction.ts";
 
 /** The face of an attempt in one namespace: encodes on the way in, decodes on the way out. */
@@ -43,7 +43,7 @@ class TransactionView implements Transaction {
   }
 
   async *list<V>(range: KeyRange, options: { readonly limit?: number; readonly reverse?: boolean } = {}): AsyncGenerator<{ key: KeyPart[]; value: V }> {
-    const bytes = encodeRange(range, this.#space.prefix);
+    const bytes = encodeRangeIn(this.#space, range);
     for await (const { key, value } of this.#attempt.list(bytes, toLimit(options.limit), options.reverse ?? false)) {
       yield { key: decodeKey(key, this.#space.prefix.length), value: decodeValue(value) as V };
     }

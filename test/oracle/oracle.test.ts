@@ -34,7 +34,10 @@ for (const { name, skip, create } of storeKinds) {
 }
 
 const bugs: readonly [string, (driver: Driver) => Driver][] = [
-  ["lists that end too early", (driver) => ({ ...driver, list: async (...of) => (await driver.list(...of)).slice(0, 4) })],
+  [
+    "lists that end too early",
+    (driver) => ({ ...driver, list: async (...of) => (await driver.list(...of)).slice(0, 4) }),
+  ],
   ["range checks forgotten", (driver) => withCommits(driver, "checks", ({ kind }) => kind === "key")],
   ["appends forgotten", (driver) => withCommits(driver, "mutations", ({ kind }) => kind !== "append")],
 ];

@@ -43,7 +43,7 @@ for (const [what, kind, plant] of bugs) {
 
 const sound: Snapshot = {
   batches: new Map([["w/batch.0", [2, 2, 2, 2]]]),
-  shared: [0, 1, 2].map(() => ({ by: "w/batch.0", seq: 2, version: "9" })),
+  shared: [0, 1, 2].map(() => ({ by: "w/batch.0", seq: 2, whole: true, version: "9" })),
   records: [
     { offset: 0, value: { writer: "w", lane: "append.0", seq: 1, part: 0 } },
     { offset: 1, value: { writer: "w", lane: "append.0", seq: 1, part: 1 } },
@@ -86,7 +86,8 @@ const told: WriterRecord = readJournal(`+batch.0 1
 test("what the writers were told, and writes in doubt either way, pass the audit", () => {
   assert.deepEqual(kinds(sound), []);
   assert.deepEqual(kinds({ ...sound, ...landed }), []);
-  assert.deepEqual(judge(sound).inDoubt, 4);
+  assert.deepEqual([judge(sound).inDoubt, judge(sound).landed], [4, 1]);
+  assert.deepEqual([judge({ ...sound, ...landed }).inDoubt, judge({ ...sound, ...landed }).landed], [4, 2]);
   assert.deepEqual(judge(sound).acknowledged, 6);
   assert.deepEqual(judge(sound).refused, 2);
 });
@@ -94,7 +95,7 @@ test("what the writers were told, and writes in doubt either way, pass the audit
 /** The writes in doubt, applied (the add in doubt: not). */
 const landed: Partial<Snapshot> = {
   batches: new Map([["w/batch.0", [3, 3, 3, 3]]]),
-  shared: [0, 1, 2].map(() => ({ by: "w/batch.0", seq: 3, version: "a" })),
+  shared: [0, 1, 2].map(() => ({ by: "w/batch.0", seq: 3, whole: true, version: "a" })),
   records: [
     ...sound.records,
     { offset: 3, value: { writer: "w", lane: "append.0", seq: 4, part: 0 } },
@@ -106,6 +107,7 @@ const landed: Partial<Snapshot> = {
 };
 
 const damages: readonly [string, ViolationKind, Partial<Snapshot>][] = [
+  ["a shared key with another text", "half", { shared: sound.shared.map((each, i) => ({ ...each, whole: i > 0 })) }],
   ["an acknowledged batch overwritten by an older one", "lost", batchOf(1)],
   ["a batch that is gone", "lost", { batches: new Map(), shared: [] }],
   ["half a batch", "half", { batches: new Map([["w/batch.0", [2, 2, 3, 2]]]) }],

@@ -23,6 +23,8 @@ export interface Audit {
   readonly acknowledged: number;
   /** Writes whose outcome their writer never learnt. */
   readonly inDoubt: number;
+  /** How many of these took effect. */
+  readonly landed: number;
   /** Writes of which their writer knows that they were not applied. */
   readonly refused: number;
 }
@@ -40,6 +42,7 @@ export function audit(writers: ReadonlyMap<string, WriterRecord>, snapshot: Snap
 
 class Auditor {
   readonly #violations: Violation[] = [];
+  #landed = 0;
   /** By `writer/lane`; a write's index is its `seq` - 1. */
   readonly #lanes = new Map<string, readonly Write[]>();
 
@@ -69,8 +72,9 @@ class Auditor {
       const all = shared.map(({ by, seq, version }) => `${by} ${seq} (version ${version})`);
       this.#report("half", `the shared keys hold ${all.join(", ")}`);
     }
-    for (const { by, seq } of shared) {
+    for (const { by, seq, whole } of shared) {
       this.#issued("a shared key", by, seq);
+      if (!whole) this.#report("half", `a shared key of write ${seq} of ${by} has the text of another`);
       const own = batches.get(by)?.[0] ?? 0;
       if (own !== seq) this.#report("half", `a shared key holds write ${seq} of ${by}, whose own keys hold ${own}`);
     }
@@ -113,8 +117,10 @@ class Auditor {
       this.#report("half", `transfer ${id} is ${transfers.has(id) ? "a key" : "a record"} only`);
     }
     for (const [name, writes] of this.#of("transfer")) {
-      for (const write of writes.filter(isAcknowledged)) {
-        if (!transfers.has(`${name}/${write.seq}`)) this.#report("lost", `transfer ${name}/${write.seq}`);
+      for (const write of writes) {
+        const there = transfers.has(`${name}/${write.seq}`);
+        if (isAcknowledged(write) && !there) this.#report("lost", `transfer ${name}/${write.seq}`);
+        if (isInDoubt(write) && there) this.#landed++;
       }
     }
     for (const id of transfers.keys()) {
@@ -128,6 +134,7 @@ class Auditor {
       const acknowledged = writes.filter(isAcknowledged).length;
       const inDoubt = writes.filter(isInDoubt).length;
       const sum = counts.get(name) ?? 0;
+      this.#landed += Math.max(0, sum - acknowledged);
       if (sum < acknowledged)
         this.#report("lost", `count ${name} is ${sum} after ${acknowledged} acknowledged adds of 1`);
       if (sum > acknowledged + inDoubt) {
@@ -149,6 +156,7 @@ class Auditor {
       violations: this.#violations,
       acknowledged: writes.filter(isAcknowledged).length,
       inDoubt: writes.filter(isInDoubt).length,
+      landed: this.#landed,
       refused: writes.filter(({ outcome }) => outcome === "refused").length,
     };
   }
@@ -159,6 +167,7 @@ class Auditor {
     const last = writes.findLast(isAcknowledged)?.seq ?? 0;
     // One in doubt may arrive late, after others were acknowledged.
     const late = writes[present - 1]?.outcome === "in doubt";
+    if (late) this.#landed++;
     if (present < last && !late) this.#report("lost", `batch ${last} of ${name}: its keys hold ${present}`);
   }
 
@@ -173,6 +182,7 @@ class Auditor {
       if (parts.length === 0) continue;
       this.#issued("a record", name, seq);
       this.#parts(what, seq, parts);
+      if (outcome === "in doubt") this.#landed++;
       if (outcome !== "acknowledged") continue;
       const offset = parts[0]?.offset as number;
       if (offset !== result) this.#report("gap", `${what} was acknowledged at offset ${result} and lies at ${offset}`);

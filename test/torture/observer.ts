@@ -143,7 +143,7 @@ function batchesEqual(values: ReadonlyMap<string, unknown>): string | undefined 
 }
 
 function sharedEqual(values: ReadonlyMap<string, unknown>): string | undefined {
-  const all = [...values.values()].map(String);
+  const all = [...values.values()].map((value) => String(value).slice(0, 40));
   return new Set(all).size > 1 ? `the shared keys as ${all.join(" | ")}` : undefined;
 }
 

@@ -44,6 +44,7 @@ export interface TortureOptions {
 export interface TortureResult {
   readonly acknowledged: number;
   readonly inDoubt: number;
+  readonly landed: number;
   readonly refused: number;
   readonly records: number;
   /** States, records and reads that the observers saw. */
@@ -109,7 +110,7 @@ class Rounds {
   async #kill(round: number, victim: Victim): Promise<string> {
     const { server } = this.#store;
     const writers = [this.#start(`${round}a`), this.#start(`${round}b`)];
-    await this.#moment(writers);
+    await this.#moment(round, writers);
     const dying = victim === "server" ? [] : this.#random.pick([writers, writers.slice(0, 1), writers.slice(1)]);
     const survivors = writers.filter((writer) => !dying.includes(writer));
     const killed = dying.map((writer) => writer.kill9());
@@ -139,8 +140,8 @@ class Rounds {
   }
 
   /** The moment of the kill: mostly amid writing, now and then while the writers are still opening the store. */
-  async #moment(writers: readonly WriterProcess[]): Promise<void> {
-    const early = this.#random.integer(1, 6) === 1;
+  async #moment(round: number, writers: readonly WriterProcess[]): Promise<void> {
+    const early = this.#random.integer(1, 6) === 1 && round > 1;
     const ms = this.#random.next() * (this.#options.writeMs ?? 300);
     if (!early) await Promise.all(writers.map((writer) => writer.progress()));
     await pause(ms);
@@ -161,9 +162,9 @@ class Rounds {
 }
 
 /** One line of figures. */
-export function show({ acknowledged, inDoubt, refused, records, seen, violations }: TortureResult): string {
+export function show({ acknowledged, inDoubt, landed, refused, records, seen, violations }: TortureResult): string {
   const count = (...kinds: Violation["kind"][]) => violations.filter(({ kind }) => kinds.includes(kind)).length;
-  const writes = `acknowledged ${acknowledged}, in doubt ${inDoubt}, refused ${refused}, records ${records}, observed ${seen}`;
+  const writes = `acknowledged ${acknowledged}, in doubt ${inDoubt} (landed ${landed}), refused ${refused}, records ${records}, observed ${seen}`;
   const faults = `lost=${count("lost")} half=${count("half")} gaps=${count("gap")} twice=${count("twice")}`;
   return `${writes}; ${faults} other=${count("unasked", "failed", "watch")}`;
 }

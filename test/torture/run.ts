@@ -50,20 +50,25 @@ async function tortureSqlite(victims: readonly Victim[]): Promise<TortureResult[
   const watched = Math.ceil(rounds / 2);
   const results: TortureResult[] = [];
   using first = createSqliteStore();
-  results.push(await run(first, watched, victims, true));
+  results.push(await run(first, watched, seed, victims, true));
   if (rounds === watched) return results;
   using second = createSqliteStore();
-  results.push(await run(second, rounds - watched, victims, false));
+  results.push(await run(second, rounds - watched, seed + 1, victims, false));
   return results;
 }
 
 async function torturePostgres(victims: readonly Victim[]): Promise<TortureResult[]> {
   await using store = await createPostgresStore();
-  return [await run(store, rounds, victims, true)];
+  return [await run(store, rounds, seed, victims, true)];
 }
 
-function run(store: TortureStore, count: number, victims: readonly Victim[], watched: boolean): Promise<TortureResult> {
-  const options: TortureOptions = { rounds: count, seed, victims, watched, print: (line) => console.log(line) };
+function run(
+  store: TortureStore,
+  count: number,
+  from: number,
+  victims: readonly Victim[],
+  watched: boolean,
+): Promise<TortureResult> {
   console.log(watched ? "with watchers that live through all rounds" : "on a store that nobody else has open");
-  return torture(store, options);
+  return torture(store, { rounds: count, seed: from, victims, watched, print: (line) => console.log(line) });
 }

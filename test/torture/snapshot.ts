@@ -1,6 +1,6 @@
 import type { Engine } from "../../src/engine/index.ts";
 import type { KeyRange } from "../../src/index.ts";
-import type { RecordValue, Transfer } from "./workload.ts";
+import { type RecordValue, type Transfer, textOf } from "./workload.ts";
 
 /** All that the writers left in the store, read while none of them writes. */
 export interface Snapshot {
@@ -20,10 +20,11 @@ export interface Snapshot {
   readonly total: number;
 }
 
-/** Who wrote a shared key, as `writer/lane`, in which write, and the version that it has. */
+/** Who wrote a shared key, as `writer/lane`, in which write, whether its text is of that write, and its version. */
 export interface Stamped {
   readonly by: string;
   readonly seq: number;
+  readonly whole: boolean;
   readonly version: string;
 }
 
@@ -41,8 +42,9 @@ export async function readSnapshot(engine: Engine): Promise<Snapshot> {
     batches.set(name, values);
   }
   const shared: Stamped[] = [];
-  for await (const { value, version } of engine.kv.list<[string, string, number]>({ prefix: ["shared"] })) {
-    shared.push({ by: `${value[0]}/${value[1]}`, seq: value[2], version });
+  for await (const { value, version } of engine.kv.list<[string, string, number, string]>({ prefix: ["shared"] })) {
+    const [writer, lane, seq, text] = value;
+    shared.push({ by: `${writer}/${lane}`, seq, whole: text === textOf(seq), version });
   }
   const balances = await readMap<number>(engine, { prefix: ["account"] });
   return {

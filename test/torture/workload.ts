@@ -8,7 +8,7 @@ import type { Journal } from "./journal.ts";
  * What the writers write, so that anything lost, halved, doubled or reordered leaves a trace:
  *
  *   ["batch", writer, lane, 0…3] → seq          one commit sets the four and ["shared", 0…2]: equal, or a commit was halved
- *   ["shared", 0…2] → [writer, lane, seq]       the same by all writers
+ *   ["shared", 0…2] → [writer, lane, seq, text] the same by all writers; the text is long, so that files grow
  *   topic "records": { writer, lane, seq, part }  1 to 3 records of one append, with the key below in the same commit
  *   ["appended", writer, lane] → seq
  *   ["account", 0…9] → balance                  the sum never changes
@@ -33,6 +33,11 @@ export interface Transfer {
   readonly from: number;
   readonly to: number;
   readonly amount: number;
+}
+
+/** What a shared key holds besides: up to 8 KiB. */
+export function textOf(seq: number): string {
+  return String(seq % 10).repeat((seq * 797) % 8192);
 }
 
 /** Records of one append. */
@@ -81,7 +86,8 @@ const writes = { batch, append, transfer, count };
 
 async function batch({ engine, writer }: WriterContext, lane: string, seq: number): Promise<number> {
   const own = Array.from({ length: batchKeys }, (_, i) => ({ set: ["batch", writer, lane, i], value: seq }));
-  const shared = Array.from({ length: sharedKeys }, (_, i) => ({ set: ["shared", i], value: [writer, lane, seq] }));
+  const value = [writer, lane, seq, textOf(seq)];
+  const shared = Array.from({ length: sharedKeys }, (_, i) => ({ set: ["shared", i], value }));
   await engine.kv.commit({ mutations: [...own, ...shared] });
   return 0;
 }

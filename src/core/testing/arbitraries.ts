@@ -17,3 +17,20 @@ const codePoint = fc
 export function unicodeText(maxLength: number): fc.Arbitrary<string> {
   return fc.array(codePoint, { maxLength }).map((codes) => String.fromCodePoint(...codes));
 }
+
+const text = fc.oneof(unicodeText(12), unicodeText(80), fc.string({ maxLength: 300 }));
+/** Whatever `encodeValue` accepts, without cycles. */
+export const cloneable = fc
+  .anything({
+    maxDepth: 4,
+    key: fc.oneof(text, fc.constantFrom("__proto__", "constructor", "toJSON", "hasOwnProperty", "length", "0", "")),
+    values: [text, fc.double(), fc.maxSafeInteger(), fc.integer(), fc.boolean(), fc.constantFrom(null, undefined, -0)],
+    withBigInt: true,
+    withBoxedValues: true,
+    withDate: true,
+    withMap: true,
+    withSet: true,
+    withTypedArray: true,
+    withNullPrototype: true,
+  })
+  .filter((value) => value !== undefined);

@@ -51,7 +51,7 @@ const ranges: readonly Bad[] = [
   [({ kv }) => kv.commit({ checks: [{ range: never({ prefx: [] }), entries: [] }] }), "prefx"],
   [({ blob }) => Array.fromAsync(blob.list(never({ prefix: 1 }))), "prefix"],
   [(engine) => engine.transact((tx) => Array.fromAsync(tx.list(never({ pre: [] })))), "pre"],
-  ...[-1, 1.5, Number.NaN, "5", null].flatMap((limit): Bad[] => [
+  ...[-1, 1.5, Number.NaN, "5"].flatMap((limit): Bad[] => [
     [({ kv }) => Array.fromAsync(kv.list({}, { limit: never(limit) })), "limit"],
     [({ blob }) => Array.fromAsync(blob.list({}, { limit: never(limit) })), "limit"],
     [(engine) => engine.transact((tx) => Array.fromAsync(tx.list({}, { limit: never(limit) }))), "limit"],
@@ -123,14 +123,14 @@ const logs: readonly Bad[] = [
     [(engine) => engine.transact((tx) => void tx.append("t", never(records))), "records"],
   ]),
   [({ log }) => log.append("t", [1, undefined]), "records[1]"],
-  ...[-1, 1.5, Number.NaN, "0", null].flatMap((offset): Bad[] => [
+  ...[-1, 1.5, Number.NaN, "0"].flatMap((offset): Bad[] => [
     [({ log }) => log.read("t", { from: never(offset) }), "from"],
     [({ log }) => log.tail("t", { from: never(offset) }).next(), "from"],
     [({ log }) => log.trim("t", never(offset)), "before"],
   ]),
-  [({ log }) => log.trim("t", never(undefined)), "before"],
+  ...[null, undefined].map((offset): Bad => [({ log }) => log.trim("t", never(offset)), "before"]),
   [({ log }) => log.tail("t", { from: never("begin") }).next(), "from"],
-  ...[0, -1, 1.5, Number.NaN, "5", null].flatMap((count): Bad[] => [
+  ...[0, -1, 1.5, Number.NaN, "5"].flatMap((count): Bad[] => [
     [({ log }) => log.read("t", { limit: never(count) }), "limit"],
     [({ log }) => log.read("t", { bytes: never(count) }), "bytes"],
     [({ log }) => log.tail("t", { limit: never(count) }).next(), "limit"],
@@ -140,7 +140,7 @@ const logs: readonly Bad[] = [
 const blobs: readonly Bad[] = [
   ...[null, undefined, "text", 5, {}, [1, 2]].map((data): Bad => [({ blob }) => blob.put(["b"], never(data)), "data"]),
   [({ blob }) => blob.put(["b"], never(piecesOf("text"))), "data"],
-  ...[5, "etag", null, { start: -1 }, { start: 1.5 }, { start: "0" }, { start: 5, end: 2 }, { start: 0, end: 1.5 }, { end: 5 }].map(
+  ...[5, "etag", { start: -1 }, { start: 1.5 }, { start: "0" }, { start: 5, end: 2 }, { start: 0, end: 1.5 }, { end: 5 }].map(
     (range): Bad => [
       async ({ blob }) => {
         await blob.put(["b"], new Uint8Array(10));
@@ -164,10 +164,10 @@ async function* piecesOf(piece: unknown): AsyncGenerator<unknown> {
 
 const transactions: readonly Bad[] = [
   ...[undefined, null, {}, "text"].map((fn): Bad => [(engine) => engine.transact(never(fn)), /function/]),
-  ...[0, -1, 1.5, Number.NaN, "3", null].map(
+  ...[0, -1, 1.5, Number.NaN, "3"].map(
     (attempts): Bad => [(engine) => engine.transact(() => 1, { attempts: never(attempts) }), "attempts"],
   ),
-  ...[0, -1, Number.NaN, "soon", null, {}].map(
+  ...[0, -1, Number.NaN, "soon", {}].map(
     (deadline): Bad => [(engine) => engine.transact(() => 1, { deadline: never(deadline) }), "deadline"],
   ),
   [(engine) => engine.transact((tx) => tx.set(["k"], undefined)), "value"],

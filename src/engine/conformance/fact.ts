@@ -36,20 +36,20 @@ export interface CaseContext {
   readonly chance: Chance;
 
   /** A fresh client of the store and its view of the scratch namespace. It is closed when the case ends. */
-  open(): Promise<Opened>;
+  readonly open: () => Promise<Opened>;
   /** A client of a new, empty store, or `undefined` if the target has none. It is closed when the case ends. */
-  openSeparate(): Promise<Engine | undefined>;
+  readonly openSeparate: () => Promise<Engine | undefined>;
   /** The same topic, its records to be trimmed away when the case ends. */
-  topic<T extends Topic>(topic: T, engine?: Engine): T;
+  readonly topic: <T extends Topic>(topic: T, engine?: Engine) => T;
   /** Runs when the case ends, last first. */
-  defer(end: () => unknown): void;
+  readonly defer: (end: () => unknown) => void;
 
   /** Asks again and again until the answer is neither `undefined` nor `false`; an error after the deadline names `what`. */
-  eventually<T>(what: string, ask: () => T | Promise<T>): Promise<Exclude<T, undefined | false>>;
+  readonly eventually: <T>(what: string, ask: () => T | Promise<T>) => Promise<Exclude<T, undefined | false>>;
   /** The promise; if it takes longer than the deadline, an error that names `what`. */
-  soon<T>(what: string, promise: Promise<T>): Promise<T>;
+  readonly soon: <T>(what: string, promise: Promise<T>) => Promise<T>;
   /** Follows a watch of the range in the background, until the case ends. */
-  follow<V = unknown>(engine: Engine, range: KeyRange): Follower<V>;
+  readonly follow: <V = unknown>(engine: Engine, range: KeyRange) => Follower<V>;
 }
 
 export interface Opened {

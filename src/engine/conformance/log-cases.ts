@@ -230,7 +230,7 @@ const tailing = facts("log", {
     const first = (await coming).value as LogRecord[];
     assert.ok((first[0]?.offset ?? 0) >= 5);
     assert.deepEqual(values(first), offsets(first));
-    assert.deepEqual(offsets(await tailTo(context, future, 1)), [7]);
+    assert.equal(((await soon("the future", future.next())).value as LogRecord[])[0]?.offset, 7);
   },
 
   "a tail of a topic that was never written waits for its first record": async (context) => {

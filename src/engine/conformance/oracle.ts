@@ -80,7 +80,8 @@ export class Oracle {
   }
 
   #sum(add: Extract<Mutation, { readonly add: Key }>): number | undefined {
-    const present = this.get(add.add)?.value ?? 0;
+    const entry = this.get(add.add);
+    const present = entry === undefined ? 0 : entry.value;
     if (!Number.isSafeInteger(present)) return undefined;
     const sum = Math.max(present as number, number(add.floor) ?? (present as number)) + add.delta;
     return Number.isSafeInteger(sum) ? sum : undefined;

@@ -116,28 +116,30 @@ class Scratch implements CaseContext {
     return this.#chance;
   }
 
-  async open(): Promise<Opened> {
+  // Fields and not methods, since cases take them out of the context one by one.
+
+  readonly open = async (): Promise<Opened> => {
     const client = await this.#target.open();
     this.defer(() => client.close());
     return { client, engine: client.scope(...this.#namespace) };
-  }
+  };
 
-  async openSeparate(): Promise<Engine | undefined> {
+  readonly openSeparate = async (): Promise<Engine | undefined> => {
     const client = await this.#target.openSeparate?.();
     if (client) this.defer(() => client.close());
     return client;
-  }
+  };
 
-  topic<T extends Topic>(topic: T, engine: Engine = this.engine): T {
+  readonly topic = <T extends Topic>(topic: T, engine: Engine = this.engine): T => {
     this.defer(async () => await engine.log.trim(topic, (await engine.log.bounds(topic)).next));
     return topic;
-  }
+  };
 
-  defer(end: () => unknown): void {
+  readonly defer = (end: () => unknown): void => {
     this.#ends.push(end);
-  }
+  };
 
-  async eventually<T>(what: string, ask: () => T | Promise<T>): Promise<Exclude<T, undefined | false>> {
+  readonly eventually = async <T>(what: string, ask: () => T | Promise<T>): Promise<Exclude<T, undefined | false>> => {
     const { clock } = this.runtime;
     const end = clock.monotonic() + this.#patienceMs;
     for (let pause = 1; ; pause = Math.min(pause * 2, 20)) {
@@ -146,9 +148,9 @@ class Scratch implements CaseContext {
       if (clock.monotonic() > end) throw new Error(`${what}: not so within ${this.#patienceMs} ms`);
       await sleep(this.runtime, pause);
     }
-  }
+  };
 
-  async soon<T>(what: string, promise: Promise<T>): Promise<T> {
+  readonly soon = async <T>(what: string, promise: Promise<T>): Promise<T> => {
     const late = Promise.withResolvers<never>();
     const timer = this.runtime.timers.after(this.#patienceMs, () =>
       late.reject(new Error(`${what}: not done within ${this.#patienceMs} ms`)),
@@ -158,13 +160,13 @@ class Scratch implements CaseContext {
     } finally {
       timer.cancel();
     }
-  }
+  };
 
-  follow<V = unknown>(engine: Engine, range: KeyRange): Follower<V> {
+  readonly follow = <V = unknown>(engine: Engine, range: KeyRange): Follower<V> => {
     const follower = new Follower(engine.kv.watch<V>(range));
     this.defer(() => follower.stop());
     return follower;
-  }
+  };
 
   /** The error, with the seed if chance had a part in it. */
   explain(error: unknown): unknown {
@@ -190,7 +192,7 @@ async function failure(work: () => Promise<void>): Promise<{ readonly error: unk
 /** Deletes the keys and objects of the namespace. */
 async function removeAll(engine: Engine): Promise<void> {
   const everything: KeyRange = { prefix: [] };
-  for await (const { key } of engine.blob.list(everything)) await engine.blob.delete(key);
+  if (typeof engine.blob.list === "function") for await (const { key } of engine.blob.list(everything)) await engine.blob.delete(key);
   const { operations, commitBytes } = engine.limits;
   let doomed: Key[] = [];
   let bytes = 0;

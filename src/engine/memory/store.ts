@@ -1,5 +1,4 @@
-import { fromBinaryString, type Runtime, systemRuntime, toBinaryString } from "../../core/index.ts";
-import type { ByteRange } from "../../core/index.ts";
+import { type ByteRange, fromBinaryString, ownBytes, type Runtime, systemRuntime, toBinaryString } from "../../core/index.ts";
 import type { ChangeSink, RawBounds, RawChange, RawCommit, RawEntry, RawOutcome, RawRecord } from "../driver.ts";
 import { applyCommit, isExpired, type Store, type StoredEntry } from "../evaluate.ts";
 import { SortedMap } from "./sorted-map.ts";
@@ -110,7 +109,8 @@ export class MemoryStore implements Store {
 
   set(key: Uint8Array, value: Uint8Array, revision: number, expires: number): void {
     const name = toBinaryString(key);
-    this.#entries.set(name, { value, revision, expires });
+    // A short encoded value shares its memory with others, which would stay as long as this one does.
+    this.#entries.set(name, { value: ownBytes(value), revision, expires });
     if (expires !== 0) this.#expiring.set(name, expires);
     else if (this.#expiring.size > 0) this.#expiring.delete(name);
   }
@@ -158,7 +158,7 @@ class MemoryTopic {
   append(records: readonly Uint8Array[], now: number): number {
     this.#time = Math.max(this.#time, Math.floor(now));
     const offset = this.#first + this.#records.length;
-    for (let i = 0; i < records.length; i++) this.#records.push({ offset: offset + i, value: records[i] as Uint8Array, time: this.#time });
+    for (let i = 0; i < records.length; i++) this.#records.push({ offset: offset + i, value: ownBytes(records[i] as Uint8Array), time: this.#time });
     return offset;
   }
 

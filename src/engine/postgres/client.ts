@@ -10,6 +10,9 @@ export interface PgPool {
 export interface PgPoolClient extends PgClient {
   /** With `true` or an error the connection is closed instead of going back to the pool. */
   release(discard?: boolean | Error): void;
+  /** Whether the open connection keeps the process alive. */
+  ref?(): void;
+  unref?(): void;
   on(event: "error", listener: (error: Error) => void): unknown;
   on(event: "notification", listener: (message: PgNotification) => void): unknown;
   removeListener(event: "error", listener: (error: Error) => void): unknown;

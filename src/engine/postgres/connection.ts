@@ -75,8 +75,11 @@ export class Connections {
     }
   }
 
-  /** Runs a statement that only reads. A connection that broke is no reason to fail: it is asked once more on another. */
-  async read(statement: Statement, values: unknown[], signal?: AbortSignal): Promise<Row[]> {
+  /**
+   * Runs a statement that only reads, or that does no more when it runs twice. A connection that broke is no reason to fail: it is
+   * asked once more on another.
+   */
+  async ask(statement: Statement, values: unknown[], signal?: AbortSignal): Promise<Row[]> {
     for (let attempt = 1; ; attempt++) {
       throwIfAborted(signal);
       const lease = await this.acquire();
@@ -109,6 +112,8 @@ export class Lease {
   #ended = false;
   /** Why the connection broke while nobody asked it anything. */
   #broken: Error | undefined;
+  /** Rejects the present exchange. */
+  #giveUp: ((error: AnswerLost) => void) | undefined;
 
   constructor(client: PgPoolClient, connections: Connections) {
     this.client = client;
@@ -164,6 +169,7 @@ export class Lease {
         reject(classify(this.#broken));
         return;
       }
+      this.#giveUp = reject;
       const timer = runtime.timers.after(timeout, () => {
         reject(new AnswerLost(`no answer within ${timeout} ms`, undefined, true));
         this.discard();
@@ -186,8 +192,9 @@ export class Lease {
     this.#end(this.#broken);
   }
 
-  /** Closes the connection. Harmless when repeated. */
+  /** Closes the connection, whatever is still under way on it. Harmless when repeated. */
   discard(): void {
+    this.#giveUp?.(new AnswerLost("the connection was given up", undefined));
     this.#end(true);
   }
 

@@ -81,7 +81,7 @@ export class Writer {
   }
 
   async #verify(plan: Plan): Promise<Returned> {
-    const [row] = await this.#connections.read(plan.statement, plan.values);
+    const [row] = await this.#connections.ask(plan.statement, plan.values);
     return parseIntegers(row?.[0]);
   }
 
@@ -96,7 +96,7 @@ export class Writer {
       } catch (error) {
         lease.settle(error);
         this.#lease = undefined;
-        const again = attempt < maxAttempts;
+        const again = attempt < maxAttempts && !(error instanceof AnswerLost && error.timedOut);
         if (error instanceof StatementFailed) {
           // Deadlocks with transactions of the user's own, in which our commits take part.
           if (again && error.state.startsWith("40")) continue;
@@ -172,7 +172,7 @@ interface Flush {
   readonly reject: (error: unknown) => void;
 }
 
-/** A flush that was sent once more and failed again is given up. */
+/** A flush that failed once is sent once more, unless it took all its time. */
 const maxAttempts = 2;
 
 function settleWith({ plan, resolve, reject }: Flush, returned: Returned): void {

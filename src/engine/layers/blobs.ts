@@ -1,0 +1,1 @@
+export function createBlobs(_: any): any { return {}; }
