@@ -51,7 +51,7 @@ async function createSqlite(): Promise<TestStore> {
 
 /** A database of its own on the server of this process. */
 async function createPostgres(): Promise<TestStore> {
-  server ??= startServer();
+  server ??= startPostgres();
   const { url } = await server;
   const name = `store_${++databases}`;
   await query(url, `create database ${name}`);
@@ -67,11 +67,8 @@ async function createPostgres(): Promise<TestStore> {
 let server: Promise<PostgresServer> | undefined;
 let databases = 0;
 
-async function startServer(): Promise<PostgresServer> {
-  const started = await startPostgres();
-  after(() => started.stop());
-  return started;
-}
+// At the end of the file, not of the test that happens to be the first to start it.
+after(async () => (await server)?.stop());
 
 async function query(url: string, text: string): Promise<void> {
   const client = new pg.Client({ connectionString: url });

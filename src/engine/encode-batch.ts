@@ -125,6 +125,14 @@ export function encodeRangeIn(space: Space, range: KeyRange): ByteRange {
   return compareBytes(start, bytes.end) < 0 ? { start, end: bytes.end } : { start, end: start };
 }
 
+/** The encoded keys of one read. */
+export function encodeKeysIn(space: Space, keys: readonly Key[]): Uint8Array[] {
+  if (!Array.isArray(keys)) throw invalidArgument("keys", keys, "an array of keys");
+  const { operations } = space.limits;
+  if (keys.length > operations) throw limitExceeded("keys", keys.length, operations, "keys");
+  return keys.map((key, i) => encodeKeyIn(space, key, `keys[${i}]`));
+}
+
 /** The encoded topic: a string is the tuple of it alone. */
 export function encodeTopicIn(space: Space, topic: Topic): Uint8Array {
   if (typeof topic !== "string" && !Array.isArray(topic)) throw invalidArgument("topic", topic, "a string or a tuple");
@@ -188,19 +196,25 @@ function encodeCheck(check: Check, space: Space, name: string): RawCheck {
   if ("range" in check) {
     onlyFields(check, rangeCheckFields, name);
     const { start, end } = encodeRangeIn(space, check.range);
-    const entries = list<{ key: Key; version: unknown }>(check.entries, `${name}.entries`);
+    if (!Array.isArray(check.entries)) throw invalidArgument(`${name}.entries`, check.entries, "an array of entries");
+    const entries = check.entries.map((entry: unknown, i) => asEntry(entry, `${name}.entries[${i}]`));
     return {
       kind: "range",
       start,
       end,
-      keys: entries.map((entry) => encodeKeyIn(space, entry.key, `${name}.entries key`)),
-      revisions: entries.map((entry) => toRevision(entry.version, `${name}.entries version`)),
+      keys: entries.map(({ key }, i) => encodeKeyIn(space, key, `${name}.entries[${i}].key`)),
+      revisions: entries.map(({ version }, i) => toRevision(version, `${name}.entries[${i}].version`)),
     };
   }
   onlyFields(check, keyCheckFields, name);
   if (!("version" in check)) throw invalidArgument(`${name}.version`, "nothing", "a version, or undefined for absent");
   const revision = check.version === undefined ? 0 : toRevision(check.version, `${name}.version`);
   return { kind: "key", key: encodeKeyIn(space, check.key, `${name}.key`), revision };
+}
+
+function asEntry(entry: unknown, name: string): { readonly key: Key; readonly version: unknown } {
+  if (typeof entry !== "object" || entry === null) throw invalidArgument(name, entry, "an entry as list gave it");
+  return entry as { key: Key; version: unknown };
 }
 
 function encodeMutation(mutation: Mutation, space: Space, name: string): RawMutation {

@@ -1,7 +1,7 @@
-import { decodeKey, decodeValue, invalidArgument, type Key, type KeyRange, limitExceeded, throwIfAborted } from "../core/index.ts";
+import { decodeKey, decodeValue, type Key, type KeyRange, throwIfAborted } from "../core/index.ts";
 import type { AddOptions, Batch, Change, CommitOptions, Committed, Entry, Kv, ListOptions, Mutation, Offset, ReadOptions, Refused, SetOptions, WatchOptions } from "./contract.ts";
 import type { RawChange, RawEntry } from "./driver.ts";
-import { encodeBatch, encodeKeyIn, encodeRangeIn, type Space, toLimit } from "./encode-batch.ts";
+import { encodeBatch, encodeKeyIn, encodeKeysIn, encodeRangeIn, type Space, toLimit } from "./encode-batch.ts";
 import { pull } from "./pull.ts";
 import { refusedError, toRefusal } from "./refusal.ts";
 import type { Root } from "./root.ts";
@@ -34,11 +34,9 @@ class KvFace implements Kv {
 
   async getMany<V>(keys: readonly Key[], options: ReadOptions = {}): Promise<(Entry<V> | undefined)[]> {
     this.#root.assertOpen();
-    if (!Array.isArray(keys)) throw invalidArgument("keys", keys, "an array of keys");
-    if (keys.length > this.#space.limits.operations) throw limitExceeded("keys", keys.length, this.#space.limits.operations, "keys");
-    if (keys.length === 0) return [];
     throwIfAborted(options.signal);
-    const encoded = keys.map((key, i) => encodeKeyIn(this.#space, key, `keys[${i}]`));
+    const encoded = encodeKeysIn(this.#space, keys);
+    if (encoded.length === 0) return [];
     const entries = await this.#root.driver.getMany(encoded, options);
     return entries.map((entry) => entry && this.#decode<V>(entry));
   }

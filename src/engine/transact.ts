@@ -94,6 +94,8 @@ export class Transactor {
     } catch (error) {
       attempt.end();
       if (signal.aborted && error === signal.reason) throw error;
+      // An SQL transaction may hold up every other commit, the following one among them.
+      await attempt.rollback();
       if (isTransient(error)) throw new Retry(error);
       // The function may have failed only because its reads stem from different instants.
       const verdict = await this.#commits.submit({ ...attempt.toCommit(), mutations: [] }, lane, signal).catch(() => undefined);

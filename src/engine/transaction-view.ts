@@ -1,6 +1,6 @@
 import { decodeKey, decodeValue, InvalidArgumentError, InvalidStateError, type Key, type KeyPart, type KeyRange } from "../core/index.ts";
 import type { AddOptions, AfterCommit, Offset, SetOptions, Sql, Topic, Transaction } from "./contract.ts";
-import { encodeAdd, encodeAppend, encodeKeyIn, encodeRangeIn, encodeSet, type Space, toLimit } from "./encode-batch.ts";
+import { encodeAdd, encodeAppend, encodeKeyIn, encodeKeysIn, encodeRangeIn, encodeSet, type Space, toLimit } from "./encode-batch.ts";
 import type { Attempt, Result } from "./transaction.ts";
 
 /** The face of an attempt in one namespace: encodes on the way in, decodes on the way out. */
@@ -38,7 +38,7 @@ class TransactionView implements Transaction {
   }
 
   async getMany<V>(keys: readonly Key[]): Promise<(V | undefined)[]> {
-    const values = await this.#attempt.getMany(keys.map((key) => encodeKeyIn(this.#space, key)));
+    const values = await this.#attempt.getMany(encodeKeysIn(this.#space, keys));
     return values.map((value) => value && (decodeValue(value) as V));
   }
 

@@ -103,7 +103,11 @@ export class ServerProcess {
   }
 
   get running(): boolean {
-    return this.#child.exitCode === null && this.#child.signalCode === null && isRunning(this.pid);
+    return !this.#reaped && isRunning(this.pid);
+  }
+
+  get #reaped(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null;
   }
 
   /** Asks it to end by the signal; kills it and its children if it has not ended by the deadline. */
@@ -117,6 +121,8 @@ export class ServerProcess {
   /** SIGKILL to the process and its children at once; resolves when none of them runs. */
   async kill9(): Promise<void> {
     await killTree(this.pid);
+    // Until it is reaped, a process that exited counts as alive for those that look its id up in a lock file.
+    await until(() => this.#reaped, `process ${this.pid} is reaped after SIGKILL`);
   }
 
   pause(): void {

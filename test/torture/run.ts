@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { show, type TortureOptions, type TortureResult, type TortureStore, torture, type Victim } from "./rounds.ts";
+import { show, type TortureResult, type TortureStore, torture, type Victim } from "./rounds.ts";
 import { createPostgresStore, createSqliteStore } from "./stores.ts";
 
 /**
@@ -28,7 +28,7 @@ console.log(`seed ${seed}`);
 const began = performance.now();
 const results = values.engine === "sqlite" ? await tortureSqlite(victims) : await torturePostgres(victims);
 for (const { violations } of results) {
-  for (const { kind, what } of violations) console.error(`${kind}: ${what}`);
+  for (const { kind, what } of violations.slice(0, 20)) console.error(`${kind}: ${what}`);
 }
 console.log(
   `${values.engine}, ${Math.round((performance.now() - began) / 1000)} s: ${results.map(show).join("\n  and ")}`,

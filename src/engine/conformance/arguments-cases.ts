@@ -11,7 +11,10 @@ type Bad = readonly [call: (engine: Engine) => unknown, name: string | RegExp];
 const never = (value: unknown): never => value as never;
 
 async function refused(engine: Engine, calls: readonly Bad[]): Promise<void> {
-  for (const [call, name] of calls) await failsWith("INVALID_ARGUMENT", () => call(engine), name);
+  for (const [call, name] of calls) {
+    const failed = failsWith("INVALID_ARGUMENT", () => call(engine), name);
+    await failed.catch((error: Error) => assert.fail(`${call}: ${error.message}`));
+  }
   assert.deepEqual(await listKeys(engine, {}), []);
 }
 

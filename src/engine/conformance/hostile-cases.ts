@@ -122,12 +122,12 @@ const refusedValues: Readonly<Record<string, unknown>> = {
 
 const keyFacts = facts("hostile", {
   "keys of every kind come back as they were": async ({ engine, other }) => {
-    for (const [i, part] of parts.entries()) {
-      for (const key of [[part], ["k", part, part], [part, "end"]] as Key[]) {
-        const { version } = await engine.kv.set(key, i);
-        assert.deepEqual(await other.kv.get(key), { key, value: i, version });
-      }
-    }
+    const keys = parts.flatMap((part): Key[] => [[part], ["k", part, part], [part, "end"]]);
+    const check = async (key: Key, i: number): Promise<void> => {
+      const { version } = await engine.kv.set(key, i);
+      assert.deepEqual(await other.kv.get(key), { key, value: i, version });
+    };
+    await Promise.all(keys.map(check));
     assert.equal((await listAll(engine, {})).length, parts.length * 3);
   },
 

@@ -326,7 +326,7 @@ const sql = facts("transact", {
     guarantee: "sql",
     needs: ({ guarantees }) => (guarantees.sql ? undefined : "the engine has no SQL"),
     run: async ({ engine, other, chance, defer }) => {
-      const table = `ashlar_conformance_${chance.below(1e9)}`;
+      const table = `conformance_${chance.below(1e9)}`;
       const count = `select count(*) as n from ${table}`;
       const rows = async () => Number((await other.transact((tx) => tx.sql.all<{ n: unknown }>(count)))[0]?.n);
       await engine.transact((tx) => tx.sql.run(`create table ${table} (n integer)`));

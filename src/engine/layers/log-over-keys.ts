@@ -123,13 +123,14 @@ class KeyedLog {
     }
     // Packing leaves out what lies below the first offset kept.
     if (to > head.base) await this.#packer.pack(keys);
+    const limit = Math.min(indexEntriesAtOnce, this.#inner.limits.listEntries);
     for (;;) {
-      const entries = await this.#inner.list(keys.indexUpTo(to), { limit: indexEntriesAtOnce, reverse: false });
+      const entries = await this.#inner.list(keys.indexUpTo(to), { limit, reverse: false });
       for (const { key, value } of entries) {
         const rows = decodeIndex(value).map((end): RawMutation => ({ kind: "delete", key: keys.row(end) }));
         await this.#apply([...rows, { kind: "delete", key }]);
       }
-      if (entries.length < indexEntriesAtOnce) return;
+      if (entries.length < limit) return;
     }
   }
 
@@ -173,13 +174,14 @@ function reportingTopics(sink: ChangeSink): ChangeSink {
     changed(changes, topics, position) {
       const others: RawChange[] = [];
       const grown = new Map(topics.map((topic) => [toBinaryString(topic), topic]));
-      for (const change of changes) {
-        if (!isTailKey(change.key)) {
-          others.push(change);
-          continue;
+      try {
+        for (const change of changes) {
+          const topic = isTailKey(change.key) ? change.entry && grownTopic(change.entry) : void others.push(change);
+          if (topic) grown.set(toBinaryString(topic), topic);
         }
-        const topic = change.entry && grownTopic(change.entry);
-        if (topic) grown.set(toBinaryString(topic), topic);
+      } catch (corruption) {
+        sink.failed(corruption as Error);
+        return;
       }
       sink.changed(others, [...grown.values()], position);
     },

@@ -91,9 +91,11 @@ export class RecordPage {
     return this.#full;
   }
 
-  /** Leaves out the records below this offset. */
+  /** The records below this offset are gone. A page that has begun below ends there: pages have no gaps. */
   skipTo(offset: number): void {
-    this.#next = Math.max(this.#next, offset);
+    if (offset <= this.#next) return;
+    if (this.records.length > 0) this.#full = true;
+    else this.#next = offset;
   }
 
   /**

@@ -1,28 +1,46 @@
-import { decodeValue, fullJitter, invalidArgument, isAshlarError, sleep, throwIfAborted } from "../../core/index.ts";
+import { decodeValue, fullJitter, invalidArgument, isAshlarError, type Runtime, raceAbort, sleep, throwIfAborted } from "../../core/index.ts";
 import type { CommitOptions, Kv, Log, LogReadOptions, LogRecord, LogTailOptions, Offset, Topic } from "../contract.ts";
-import type { LogDriver, RawRecord } from "../driver.ts";
+import type { Driver, LogDriver, RawRecord } from "../driver.ts";
 import { encodeTopicIn, type Space } from "../encode-batch.ts";
 import { pull } from "../pull.ts";
-import type { Root } from "../root.ts";
+import type { TopicListener } from "../watch-hub.ts";
 
-/** The topics of one namespace, over a driver that reads them; appends are commits. */
-export function createLog(options: { readonly root: Root; readonly space: Space; readonly kv: Kv }): Log {
-  return new LogFace(options.root, options.space, options.kv);
+/** What a log needs of the open store. */
+export interface LogRoot {
+  readonly driver: Driver;
+  readonly runtime: Runtime;
+  readonly hub: {
+    /** Resolves, with the way to end it, once every later append wakes the listener. */
+    onTopic(topic: Uint8Array, listener: TopicListener): Promise<() => void>;
+  };
+  /** @throws ClosedError the store is closed */
+  assertOpen(): void;
 }
 
-const defaultLimit = 1000;
-const defaultBytes = 1024 * 1024;
-const maxFailures = 8;
+export interface LogOptions {
+  readonly root: LogRoot;
+  /** Where the topics lie. */
+  readonly space: Space;
+  /** What appends are committed through: of the same space. */
+  readonly kv: Pick<Kv, "commit">;
+}
+
+/** The topics of one namespace, over the driver's log. */
+export function createLog({ root, space, kv }: LogOptions): Log {
+  return new LogFace(root, space, kv);
+}
 
 class LogFace implements Log {
-  readonly #root: Root;
+  readonly #root: LogRoot;
   readonly #space: Space;
-  readonly #kv: Kv;
+  readonly #kv: Pick<Kv, "commit">;
+  readonly #log: LogDriver;
 
-  constructor(root: Root, space: Space, kv: Kv) {
+  constructor(root: LogRoot, space: Space, kv: Pick<Kv, "commit">) {
     this.#root = root;
     this.#space = space;
     this.#kv = kv;
+    this.#log = root.driver.log as LogDriver;
   }
 
   async append(topic: Topic, records: readonly unknown[], options: CommitOptions = {}): Promise<Offset> {
@@ -32,24 +50,25 @@ class LogFace implements Log {
 
   async read<V>(topic: Topic, options: LogReadOptions = {}): Promise<LogRecord<V>[]> {
     this.#root.assertOpen();
-    throwIfAborted(options.signal);
-    const encoded = encodeTopicIn(this.#space, topic);
-    const from = wholeNumber(options.from ?? 0, "from", 0);
-    const limit = wholeNumber(options.limit ?? defaultLimit, "limit", 1);
-    const bytes = wholeNumber(options.bytes ?? defaultBytes, "bytes", 1);
     const { signal } = options;
-    const records = await this.#log.read(encoded, { from, limit, bytes, ...(signal && { signal }) });
-    return records.map((record) => decode<V>(record));
+    const wanted = {
+      from: toOffset(options.from ?? 0, "from"),
+      limit: toCount(options.limit ?? defaultLimit, "limit"),
+      bytes: toCount(options.bytes ?? defaultBytes, "bytes"),
+    };
+    const name = encodeTopicIn(this.#space, topic);
+    throwIfAborted(signal);
+    const records = this.#log.read(name, signal ? { ...wanted, signal } : wanted);
+    return (Array.isArray(records) ? records : await raceAbort(records, signal)).map((record) => toRecord<V>(record));
   }
 
   tail<V>(topic: Topic, options: LogTailOptions = {}): AsyncIterableIterator<LogRecord<V>[]> {
     this.#root.assertOpen();
-    const encoded = encodeTopicIn(this.#space, topic);
-    const limit = wholeNumber(options.limit ?? defaultLimit, "limit", 1);
-    const from = options.from === "end" ? "end" : wholeNumber(options.from ?? 0, "from", 0);
-    const tail = new Tail(this.#root, encoded, from, limit);
+    const from = options.from === "end" ? "end" : toOffset(options.from ?? 0, "from", 'or "end"');
+    const limit = toCount(options.limit ?? defaultLimit, "limit");
+    const tail = new Tail(this.#root, encodeTopicIn(this.#space, topic), from, limit);
     return pull({
-      next: async () => (await tail.next()).map((record) => decode<V>(record)),
+      next: async () => (await tail.next()).map((record) => toRecord<V>(record)),
       close: () => tail.close(),
       signal: options.signal,
     });
@@ -57,90 +76,146 @@ class LogFace implements Log {
 
   async bounds(topic: Topic, options: { readonly signal?: AbortSignal } = {}): Promise<{ first: Offset; next: Offset }> {
     this.#root.assertOpen();
+    const name = encodeTopicIn(this.#space, topic);
     throwIfAborted(options.signal);
-    const { first, next } = await this.#log.bounds(encodeTopicIn(this.#space, topic));
-    return { first: first as Offset, next: next as Offset };
+    const { first, next } = await raceAbort(Promise.resolve(this.#log.bounds(name)), options.signal);
+    return { first, next };
   }
 
   async trim(topic: Topic, before: Offset): Promise<void> {
     this.#root.assertOpen();
-    await this.#log.trim(encodeTopicIn(this.#space, topic), wholeNumber(before, "before", 0));
-  }
-
-  get #log(): LogDriver {
-    return this.#root.driver.log as LogDriver;
+    const to = toOffset(before, "before");
+    await this.#log.trim(encodeTopicIn(this.#space, topic), to);
   }
 }
 
-/** One reader at the end of a topic: wakes are remembered while it reads, so none is lost. */
-class Tail {
-  readonly #root: Root;
+const defaultLimit = 1000;
+const defaultBytes = 1024 * 1024;
+
+function toRecord<V>({ offset, value, time }: RawRecord): LogRecord<V> {
+  return { offset, value: decodeValue(value) as V, time };
+}
+
+function toOffset(given: unknown, name: string, orElse = ""): number {
+  if (!Number.isSafeInteger(given) || (given as number) < 0) throw invalidArgument(name, given, `an offset, a whole number of at least 0 ${orElse}`.trim());
+  return given as number;
+}
+
+function toCount(given: unknown, name: string): number {
+  if (!Number.isSafeInteger(given) || (given as number) < 1) throw invalidArgument(name, given, "a whole number of at least 1");
+  return given as number;
+}
+
+/**
+ * The state of one tail: reads until the topic is empty, then sleeps until it is woken. A wake is only a hint to read again, so hints may be
+ * lost in each other, and a feed that lost its place is one more hint.
+ */
+class Tail implements TopicListener {
+  readonly #root: LogRoot;
+  readonly #log: LogDriver;
   readonly #topic: Uint8Array;
   readonly #limit: number;
-  #from: number | "end";
-  #stop: Promise<() => void> | undefined;
-  #grown = true;
-  #error: Error | undefined;
+  /** Offset of the next record to hand out. "End" means the end at the time of the call, so it is asked for at once. */
+  #next: number | Promise<number>;
+  /** Whether the topic may hold more than what was read. */
+  #stirred = true;
   #wake: (() => void) | undefined;
+  /** Ends the subscription at the hub. */
+  #unlisten: (() => void) | undefined;
+  #error: Error | undefined;
+  #closed = false;
 
-  constructor(root: Root, topic: Uint8Array, from: number | "end", limit: number) {
+  constructor(root: LogRoot, topic: Uint8Array, from: number | "end", limit: number) {
     this.#root = root;
+    this.#log = root.driver.log as LogDriver;
     this.#topic = topic;
-    this.#from = from;
     this.#limit = limit;
+    this.#next = from === "end" ? this.#end() : from;
+    // Whoever never asks for a record does not care.
+    if (typeof this.#next !== "number") this.#next.catch(() => {});
   }
 
-  /** The next records, at least one. */
-  async next(): Promise<RawRecord[]> {
-    const log = this.#root.driver.log as LogDriver;
-    this.#stop ??= this.#listen();
-    await this.#stop;
-    if (this.#from === "end") this.#from = (await log.bounds(this.#topic)).next;
+  /** At least one record. One call at a time. */
+  async next(): Promise<readonly RawRecord[]> {
+    for (let failures = 0; ; ) {
+      this.#root.assertOpen();
+      try {
+        return await this.#read();
+      } catch (error) {
+        if (this.#closed || !isAshlarError(error) || !error.retryable || ++failures >= mostFailures) throw error;
+      }
+      await sleep(this.#root.runtime, fullJitter(this.#root.runtime, failures, { base: 50, cap: 2000 }));
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#stopListening();
+    this.#wake?.();
+  }
+
+  wake(): void {
+    this.#stirred = true;
+    this.#wake?.();
+  }
+
+  fail(error: Error): void {
+    this.#error = error;
+    this.#wake?.();
+  }
+
+  async #read(): Promise<readonly RawRecord[]> {
+    const from = await this.#position();
     for (;;) {
-      if (this.#error) throw this.#error;
-      if (this.#grown) {
-        this.#grown = false;
-        const records = await this.#read(log, this.#from);
-        const last = records.at(-1);
-        if (last) {
-          this.#from = last.offset + 1;
-          this.#grown = true;
-          return records;
-        }
+      if (this.#closed) return [];
+      if (this.#error) this.#throwError();
+      if (this.#stirred) {
+        this.#stirred = false;
+        const records = await this.#readFrom(from);
+        if (records.length > 0) return records;
+      } else if (!this.#unlisten) {
+        await this.#listen();
       } else {
         await this.#woken();
       }
     }
   }
 
-  /** A store that is away for a moment does not end a tail. */
-  async #read(log: LogDriver, from: number): Promise<RawRecord[]> {
-    for (let failures = 0; ; ) {
-      try {
-        return await log.read(this.#topic, { from, limit: this.#limit, bytes: defaultBytes });
-      } catch (error) {
-        if (this.#error || !isAshlarError(error, "UNAVAILABLE") || ++failures >= maxFailures) throw error;
-        await sleep(this.#root.runtime, fullJitter(this.#root.runtime, failures, { base: 50, cap: 2000 }));
+  async #readFrom(from: number): Promise<readonly RawRecord[]> {
+    try {
+      const records = await this.#log.read(this.#topic, { from, limit: this.#limit, bytes: defaultBytes });
+      const last = records.at(-1);
+      if (last) {
+        this.#next = last.offset + 1;
+        this.#stirred = true;
       }
+      return records;
+    } catch (error) {
+      this.#stirred = true;
+      throw error;
     }
   }
 
-  close(): void {
-    // A subscription that failed needs no end.
-    this.#stop?.then((stop) => stop()).catch(() => {});
+  async #position(): Promise<number> {
+    try {
+      return await this.#next;
+    } catch (error) {
+      this.#next = this.#end();
+      this.#next.catch(() => {});
+      throw error;
+    }
   }
 
-  #listen(): Promise<() => void> {
-    return this.#root.hub.onTopic(this.#topic, {
-      wake: () => {
-        this.#grown = true;
-        this.#wake?.();
-      },
-      fail: (error) => {
-        this.#error ??= error;
-        this.#wake?.();
-      },
-    });
+  async #end(): Promise<number> {
+    return (await this.#log.bounds(this.#topic)).next;
+  }
+
+  async #listen(): Promise<void> {
+    const unlisten = await this.#root.hub.onTopic(this.#topic, this);
+    if (this.#closed) unlisten();
+    else this.#unlisten = unlisten;
+    // What came before the feed was live did not wake anyone.
+    this.#stirred = true;
   }
 
   async #woken(): Promise<void> {
@@ -149,13 +224,21 @@ class Tail {
     await promise;
     this.#wake = undefined;
   }
+
+  /** After a feed that failed another one may live: the next try listens anew. */
+  #throwError(): never {
+    const error = this.#error;
+    this.#error = undefined;
+    this.#stirred = true;
+    this.#stopListening();
+    throw error;
+  }
+
+  #stopListening(): void {
+    this.#unlisten?.();
+    this.#unlisten = undefined;
+  }
 }
 
-function decode<V>({ offset, value, time }: RawRecord): LogRecord<V> {
-  return { offset: offset as Offset, value: decodeValue(value) as V, time };
-}
-
-function wholeNumber(given: unknown, name: string, least: number): number {
-  if (!Number.isSafeInteger(given) || (given as number) < least) throw invalidArgument(name, given, `a whole number of at least ${least}`);
-  return given as number;
-}
+/** Failures in a row after which a tail gives up: about ten seconds. */
+const mostFailures = 8;

@@ -128,8 +128,16 @@ export function planPacking(
   mutations.push({ kind: "set", key: keys.head, value: encodeHead({ base, time, name: keys.name }), ttl: undefined });
   const lastEnd = ends.at(-1);
   if (lastEnd !== undefined) mutations.push({ kind: "set", key: keys.index(lastEnd), value: encodeIndex(ends), ttl: undefined });
-  const commit: RawCommit = { checks: [{ kind: "key", key: keys.head, revision: tail.headRevision }], mutations, bytes };
+  const commit: RawCommit = {
+    checks: [{ kind: "key", key: keys.head, revision: tail.headRevision }],
+    mutations,
+    bytes: mutations.reduce((sum, mutation) => sum + bytesOf(mutation), keys.head.length),
+  };
   return { commit, left: tail.rows.length - taken };
+}
+
+function bytesOf(mutation: RawMutation): number {
+  return mutation.kind === "set" ? mutation.key.length + mutation.value.length : mutation.kind === "delete" ? mutation.key.length : 0;
 }
 
 /** Bytes of a key of the topic, generously. */

@@ -36,7 +36,7 @@ export class TopicReader {
         const tail = await this.tail(keys, options);
         this.#remember(name, tail.head.base);
         page.skipTo(tail.first);
-        if (page.next >= tail.head.base) {
+        if (page.full || page.next >= tail.head.base) {
           addTail(page, tail);
           return page.records;
         }
@@ -94,6 +94,7 @@ export class TopicReader {
         this.#driver.list(keys.rowsFrom(page.next), { ...options, limit: size, reverse: false }),
       ]);
       page.skipTo(integerOf(first));
+      if (page.full) return;
       for (const row of rows) {
         const start = endOfRow(row.key) - describeRow(row.value).count;
         if (start > page.next) return;
@@ -124,9 +125,9 @@ function addTail(page: RecordPage, { head, rows }: Tail): void {
   let offset = head.base;
   let { time } = head;
   for (const row of rows) {
+    if (page.full) return;
     const { block } = readNewRow(row.value);
     offset = page.add(block, offset, time);
-    if (page.full) return;
     time = Math.max(time, describeRow(block).time);
   }
 }

@@ -77,6 +77,7 @@ export class Assembly {
     if (!match) return;
     const [head, id, part, parts] = match as unknown as [string, string, string, string];
     if (part === "1") this.#start(id);
+    if (Number(parts) > mostParts) return;
     // A part without those before it: they were said before this connection listened.
     if (id !== this.#id || Number(part) !== this.#parts.length + 1) return;
     this.#parts.push(text.slice(head.length));
@@ -116,6 +117,9 @@ export function toParts(id: string, subject: Uint8Array, payload: Uint8Array): s
   const count = Math.ceil(text.length / partCharacters);
   return Array.from({ length: count }, (_, i) => `${id} ${i + 1}/${count} ${text.slice(i * partCharacters, (i + 1) * partCharacters)}`);
 }
+
+/** Of the largest message, with room to spare. */
+const mostParts = 64;
 
 /** With the header, below the 8000 bytes of a notification. */
 const partCharacters = 7900;

@@ -4,12 +4,15 @@
  */
 export interface PgPool {
   connect(): Promise<PgPoolClient>;
+  readonly options?: { readonly max?: number | undefined };
 }
 
 /** A client checked out of a pool: nobody else uses it until `release`. */
 export interface PgPoolClient extends PgClient {
   /** With `true` or an error the connection is closed instead of going back to the pool. */
   release(discard?: boolean | Error): void;
+  /** The server's process, as it said when the connection was made. A pooler says something else. */
+  readonly processID?: number | null | undefined;
   /** Whether the open connection keeps the process alive. */
   ref?(): void;
   unref?(): void;

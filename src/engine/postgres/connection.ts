@@ -1,4 +1,4 @@
-import { ClosedError, type Runtime, throwIfAborted, TimeoutError, UnavailableError } from "../../core/index.ts";
+import { ClosedError, OutcomeUnknownError, type Runtime, throwIfAborted, TimeoutError, UnavailableError } from "../../core/index.ts";
 import { asText, type PgPool, type PgPoolClient, type PgResult, type Row } from "./client.ts";
 import { AnswerLost, classify, connectError, StatementFailed, statementError } from "./server-errors.ts";
 
@@ -92,6 +92,19 @@ export class Connections {
         if (error instanceof AnswerLost && !error.timedOut && attempt === 1) continue;
         throw this.toAshlar(error);
       }
+    }
+  }
+
+  /** Runs a statement, once: for what must not happen twice. */
+  async tell(statement: Statement, values: unknown[]): Promise<void> {
+    const lease = await this.acquire();
+    try {
+      await lease.run(statement, values);
+      lease.release();
+    } catch (error) {
+      lease.settle(error);
+      if (error instanceof AnswerLost) throw new OutcomeUnknownError(`${this.where}: the answer was lost: ${error.message}`, { cause: error.cause });
+      throw this.toAshlar(error);
     }
   }
 

@@ -33,7 +33,7 @@ export class Notifier {
     while (this.#revision > 0) {
       const payload = String(this.#revision);
       this.#revision = 0;
-      await this.#connections.ask(this.#statements.notify, [this.#names.changesChannel, [payload]]).catch(() => {});
+      await this.#connections.tell(this.#statements.notify, [this.#names.changesChannel, [payload]]).catch(() => {});
     }
     this.#hinting = false;
   }
@@ -66,7 +66,7 @@ export class Notifier {
     while (outbox.waiting.length > 0) {
       const batch = takeBatch(outbox);
       try {
-        await this.#connections.ask(this.#statements.notify, [channel, batch.flatMap(({ messages }) => messages)]);
+        await this.#connections.tell(this.#statements.notify, [channel, batch.flatMap(({ messages }) => messages)]);
         for (const { resolve } of batch) resolve();
       } catch (error) {
         for (const { reject } of batch) reject(error);

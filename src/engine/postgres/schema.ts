@@ -32,7 +32,12 @@ export async function migrate(lease: Lease, names: Names, steps: typeof migratio
 
 /** 0 if there is no schema yet. */
 async function versionOf(lease: Lease, { schema, quoted }: Names, known: number): Promise<number> {
-  const [found] = await lease.simple(`SELECT to_regclass('${quoted}.meta')`);
+  // Asks the tables of the catalogue, by a snapshot. `to_regclass` asks a cache, which would not yet know what another client has
+  // made while this one waited for the lock.
+  const [found] = await lease.simple(
+    `SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE n.nspname = '${schema}' AND c.relname = 'meta'`,
+  );
   if (!found?.[0]) return 0;
   const [row] = await lease.simple(`SELECT version FROM ${quoted}.meta`);
   const version = Number(row?.[0] ?? 0);
@@ -56,7 +61,7 @@ async function versionOf(lease: Lease, { schema, quoted }: Names, known: number)
 function firstVersion(names: Names): string[] {
   const s = names.quoted;
   return [
-    `DO $$ BEGIN IF to_regnamespace('${s}') IS NULL THEN CREATE SCHEMA ${s}; END IF; END $$`,
+    `DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = '${names.schema}') THEN CREATE SCHEMA ${s}; END IF; END $$`,
     `CREATE TABLE ${s}.meta (one boolean PRIMARY KEY DEFAULT true CHECK (one), version int NOT NULL, forgotten bigint NOT NULL)`,
     `INSERT INTO ${s}.meta (version, forgotten) VALUES (0, 0)`,
     // Room in each page lets an update stay there, without a new entry in the index.

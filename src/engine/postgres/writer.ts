@@ -28,6 +28,7 @@ export class Writer {
   readonly #statements: Statements;
   readonly #options: WriterOptions;
   readonly #queue: Flush[] = [];
+  readonly #idlers: (() => void)[] = [];
   /** The connection of the present run of flushes. */
   #lease: Lease | undefined;
   #busy = false;
@@ -49,12 +50,19 @@ export class Writer {
     });
   }
 
+  /** Resolves when no flush waits or is under way. */
+  idle(): Promise<void> {
+    if (!this.#busy) return Promise.resolve();
+    return new Promise((resolve) => this.#idlers.push(resolve));
+  }
+
   #next(): void {
     const flush = this.#queue.shift();
     this.#busy = flush !== undefined;
     if (flush === undefined) {
       this.#lease?.release();
       this.#lease = undefined;
+      for (const resolve of this.#idlers.splice(0)) resolve();
       return;
     }
     this.#send(flush.plan).then(
@@ -102,7 +110,7 @@ export class Writer {
           if (again && error.state.startsWith("40")) continue;
           throw statementError(error, this.#connections.where);
         }
-        const settled = await this.#settle(id, known, error as AnswerLost);
+        const settled = await this.settle(id, known, error as AnswerLost);
         if (settled.length > 0) return settled;
         if (!again) throw this.#connections.toAshlar(error);
       }
@@ -116,8 +124,12 @@ export class Writer {
     return await this.#connections.acquire();
   }
 
-  /** The outcome of a flush whose answer was lost; empty if it surely was not and will not be applied. */
-  async #settle(id: Buffer, known: number, lost: AnswerLost): Promise<Returned> {
+  /**
+   * The outcome of a flush whose answer was lost; empty if it surely was not and will not be applied.
+   * @param known a revision that was the latest at some time before the flush was sent
+   * @throws OutcomeUnknownError it could not be found out in time
+   */
+  async settle(id: Buffer, known: number, lost: AnswerLost): Promise<Returned> {
     const { runtime, where } = this.#connections;
     const { settleTimeout } = this.#options;
     const end = runtime.clock.monotonic() + settleTimeout;

@@ -8,7 +8,7 @@ import { closeSync, constants, type FSWatcher, openSync, watch, writeSync } from
 
 /** The writer's side. */
 export class Notifier {
-  readonly #fd: number | undefined;
+  #fd: number | undefined;
 
   constructor(file: string) {
     try {
@@ -29,6 +29,7 @@ export class Notifier {
 
   close(): void {
     if (this.#fd !== undefined) closeSync(this.#fd);
+    this.#fd = undefined;
   }
 }
 

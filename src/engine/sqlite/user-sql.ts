@@ -111,9 +111,31 @@ function refusalOf(action: SqlAction, first: string | null, second: string | nul
     case "detach":
       return "databases cannot be attached to a transaction";
     case "pragma":
-      return "pragmas are not for transactions; those that only tell something exist as tables, as in SELECT * FROM pragma_table_info('t')";
+      return tellingPragmas.has(first ?? "")
+        ? undefined
+        : "pragmas that change how the database works are not for transactions";
   }
 }
+
+/** Those that only tell something; SQLite also asks for them when they are read as tables (`pragma_table_info('t')`). */
+const tellingPragmas = new Set([
+  "collation_list",
+  "compile_options",
+  "database_list",
+  "foreign_key_check",
+  "foreign_key_list",
+  "function_list",
+  "index_info",
+  "index_list",
+  "index_xinfo",
+  "integrity_check",
+  "module_list",
+  "pragma_list",
+  "quick_check",
+  "table_info",
+  "table_list",
+  "table_xinfo",
+]);
 
 function isOurs(name: string | null): boolean {
   return name !== null && /^ashlar_/i.test(name);

@@ -12,6 +12,8 @@ export interface WriterClientOptions {
   readonly now: () => number | undefined;
   /** Called when something was committed. */
   readonly onCommit: () => void;
+  /** Starts the thread. Default `startWriter`; for tests that need it to die. */
+  readonly start?: (data: WriterData) => Worker;
 }
 
 type Frame = Uint8Array<ArrayBuffer>;
@@ -111,9 +113,8 @@ export class WriterClient {
 
   #start(): Thread {
     const { file, sessionMs } = this.#options;
-    const workerData: WriterData = { file, sessionMs, committing: this.#committing };
-    // Flags of the main thread, loaders above all, are none of its business.
-    const worker = new Worker(writerUrl, { workerData, name: "ashlar-sqlite-writer", execArgv: [] });
+    const start = this.#options.start ?? startWriter;
+    const worker = start({ file, sessionMs, committing: this.#committing });
     const ready = Promise.withResolvers<void>();
     const exited = Promise.withResolvers<void>();
     // Unless someone waits for it, a failure to start is heard of by those whose requests it fails.
@@ -176,6 +177,11 @@ export class WriterClient {
 
 /** Beside this file, as source or compiled. */
 const writerUrl = new URL(import.meta.url.endsWith(".ts") ? "./writer.ts" : "./writer.js", import.meta.url);
+
+export function startWriter(workerData: WriterData): Worker {
+  // Flags of the main thread, loaders above all, are none of its business.
+  return new Worker(writerUrl, { workerData, name: "ashlar-sqlite-writer", execArgv: [] });
+}
 
 interface Thread {
   readonly worker: Worker;

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
+import { sleep, systemRuntime } from "../../../core/index.ts";
 import type { Driver, RawCommit, RawMutation } from "../../driver.ts";
 import { createSqliteDriver, type SqliteOptions } from "../driver.ts";
 
@@ -48,7 +49,7 @@ export function commitOf(...mutations: readonly RawMutation[]): RawCommit {
 }
 
 /** The value of the key as text. */
-export async function valueOf(driver: Driver, key: string): Promise<string | undefined> {
+export async function valueAt(driver: Driver, key: string): Promise<string | undefined> {
   const [entry] = await driver.getMany([bytes(key)], {});
   return text(entry?.value);
 }
@@ -61,11 +62,12 @@ export async function recordsOf(driver: Driver, topic: string): Promise<string[]
 
 /** Waits until the condition holds. Fails after ten seconds. */
 export async function eventually<T>(what: string, condition: () => T | Promise<T>): Promise<NonNullable<T>> {
-  const deadline = performance.now() + 10_000;
+  const { clock } = systemRuntime;
+  const deadline = clock.monotonic() + 10_000;
   for (;;) {
     const found = await condition();
     if (found) return found;
-    if (performance.now() > deadline) throw new Error(`not within 10 s: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 2));
+    if (clock.monotonic() > deadline) throw new Error(`not within 10 s: ${what}`);
+    await sleep(systemRuntime, 2);
   }
 }
