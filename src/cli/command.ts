@@ -60,7 +60,9 @@ export function parse<Option extends string>(
 ): Arguments<Option> {
   const config: ParseArgsOptionsConfig = { ...everywhere };
   for (const name in options) config[name] = { type: options[name] };
-  const { values, positionals } = strictly(() => parseArgs({ args: [...args], options: config, allowPositionals: true, strict: true }));
+  const { values, positionals } = strictly(() =>
+    parseArgs({ args: [...args], options: config, allowPositionals: true, strict: true }),
+  );
   let url = values["url"] as string | undefined;
   if (url === undefined) {
     const usual = environment["ASHLAR_URL"];
@@ -99,7 +101,8 @@ function toCount(option: string, text: string | undefined, least: number): numbe
 /** @throws UsageError more or fewer arguments than these */
 export function expectArguments(rest: readonly string[], names: readonly string[], optional = 0): void {
   if (rest.length < names.length - optional) throw new UsageError(`${names[rest.length]} is missing`);
-  if (rest.length > names.length) throw new UsageError(`${JSON.stringify(rest[names.length])} is one argument too many`);
+  if (rest.length > names.length)
+    throw new UsageError(`${JSON.stringify(rest[names.length])} is one argument too many`);
 }
 
 const connectMs = 15_000;
@@ -109,7 +112,8 @@ const connectMs = 15_000;
  * @throws UsageError no URL was given
  */
 export async function open(url: string | undefined, { signal }: Context): Promise<Engine> {
-  if (url === undefined) throw new UsageError("the URL of a store is missing: give it as the first argument, as --url, or in ASHLAR_URL");
+  if (url === undefined)
+    throw new UsageError("the URL of a store is missing: give it as the first argument, as --url, or in ASHLAR_URL");
   return await connect(url, { signal: AbortSignal.any([signal, AbortSignal.timeout(connectMs)]) });
 }
 

@@ -43,11 +43,18 @@ export const doctorCommand: Command = {
 
 async function print(findings: readonly Finding[], json: boolean, { output }: Context): Promise<void> {
   if (json) {
-    const entries = findings.map(({ what, data, problem }) => [what, { ...(data as object), ...(problem !== undefined && { problem }) }]);
+    const entries = findings.map(({ what, data, problem }) => [
+      what,
+      { ...(data as object), ...(problem !== undefined && { problem }) },
+    ]);
     await output.line(JSON.stringify(Object.fromEntries(entries)));
     return;
   }
-  const rows = findings.map(({ what, text, problem }) => [problem === undefined ? "✓" : "✗", what, problem === undefined ? text : `${text}: ${problem}`]);
+  const rows = findings.map(({ what, text, problem }) => [
+    problem === undefined ? "✓" : "✗",
+    what,
+    problem === undefined ? text : `${text}: ${problem}`,
+  ]);
   for (const line of table(rows)) await output.line(line);
 }
 
@@ -110,9 +117,13 @@ const worstOffsetMs = 500;
 function clockFinding({ offset, error }: ClockReading): Finding {
   const direction = offset >= 0 ? "ahead of" : "behind";
   const apart = Math.abs(offset) > error;
-  const text = apart ? `${Math.abs(offset).toFixed(1)} ms ${direction} this machine (± ${error.toFixed(1)} ms)` : `the same as this machine's (± ${error.toFixed(1)} ms)`;
+  const text = apart
+    ? `${Math.abs(offset).toFixed(1)} ms ${direction} this machine (± ${error.toFixed(1)} ms)`
+    : `the same as this machine's (± ${error.toFixed(1)} ms)`;
   const far = Math.abs(offset) - error > worstOffsetMs;
-  const problem = far ? { problem: "times told by the store and by this machine disagree; let NTP set both clocks" } : {};
+  const problem = far
+    ? { problem: "times told by the store and by this machine disagree; let NTP set both clocks" }
+    : {};
   return { what: "clock", text, data: { offsetMs: offset, errorMs: error }, ...problem };
 }
 
@@ -132,8 +143,16 @@ async function commitFinding(engine: Engine): Promise<Finding> {
 
 function durabilityFinding({ guarantees }: Engine): Finding {
   const { durability, sharing, failover, unknownOutcomes, notes } = guarantees;
-  const survives = { none: "nothing: the data is gone with the process", "process-crash": "a crash of the process", "power-loss": "a crash of the process and a loss of power" }[durability];
-  return { what: "durability", text: [`a commit survives ${survives}`, ...notes].join(" · "), data: { durability, sharing, failover, unknownOutcomes, notes } };
+  const survives = {
+    none: "nothing: the data is gone with the process",
+    "process-crash": "a crash of the process",
+    "power-loss": "a crash of the process and a loss of power",
+  }[durability];
+  return {
+    what: "durability",
+    text: [`a commit survives ${survives}`, ...notes].join(" · "),
+    data: { durability, sharing, failover, unknownOutcomes, notes },
+  };
 }
 
 /** Below this, no disk has been asked. */
@@ -153,8 +172,14 @@ async function disk(folder: string): Promise<Finding> {
       times.push(performance.now() - begin);
     }
     const ms = median(times);
-    const problem = ms < incredibleMs ? { problem: "that is too fast to be true; the disk may answer before the data is safe" } : {};
-    return { what: "disk", text: milliseconds(ms, `median of 4 KiB made durable in ${folder}`), data: { folder, fdatasyncMs: ms }, ...problem };
+    const problem =
+      ms < incredibleMs ? { problem: "that is too fast to be true; the disk may answer before the data is safe" } : {};
+    return {
+      what: "disk",
+      text: milliseconds(ms, `median of 4 KiB made durable in ${folder}`),
+      data: { folder, fdatasyncMs: ms },
+      ...problem,
+    };
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }

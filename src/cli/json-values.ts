@@ -13,7 +13,9 @@ import { UsageError } from "./command.ts";
 export function toJson(value: unknown, above: readonly object[] = []): unknown {
   switch (typeof value) {
     case "number":
-      return Number.isFinite(value) && !Object.is(value, -0) ? value : { $number: Object.is(value, -0) ? "-0" : String(value) };
+      return Number.isFinite(value) && !Object.is(value, -0)
+        ? value
+        : { $number: Object.is(value, -0) ? "-0" : String(value) };
     case "bigint":
       return { $bigint: String(value) };
     case "undefined":
@@ -34,7 +36,8 @@ function objectToJson(value: object, above: readonly object[]): unknown {
   if (value instanceof Map) return { $map: [...value].map((pair) => pair.map(inside)) };
   if (value instanceof Set) return { $set: [...value].map(inside) };
   if (value instanceof Error || value instanceof RegExp) return { $other: String(value) };
-  if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return { $other: `${value.constructor.name} of ${value.byteLength} bytes` };
+  if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer)
+    return { $other: `${value.constructor.name} of ${value.byteLength} bytes` };
   const plain = Object.fromEntries(Object.entries(value).map(([name, part]) => [name, inside(part)]));
   return markOf(plain) === undefined ? plain : { $object: plain };
 }
@@ -83,9 +86,11 @@ const numbers: ReadonlyMap<unknown, number> = new Map([
 const readers: Readonly<Record<string, (content: unknown, name: string) => unknown>> = {
   $bytes: (content) => (typeof content === "string" ? new Uint8Array(Buffer.from(content, "base64")) : undefined),
   $bigint: (content) => (typeof content === "string" && /^-?\d+$/.test(content) ? BigInt(content) : undefined),
-  $date: (content) => (content === "invalid" || !Number.isNaN(Date.parse(String(content))) ? new Date(String(content)) : undefined),
+  $date: (content) =>
+    content === "invalid" || !Number.isNaN(Date.parse(String(content))) ? new Date(String(content)) : undefined,
   $number: (content) => numbers.get(content),
-  $map: (content, name) => (isPairs(content) ? new Map(content.map(([key, value]) => [fromJson(key, name), fromJson(value, name)])) : undefined),
+  $map: (content, name) =>
+    isPairs(content) ? new Map(content.map(([key, value]) => [fromJson(key, name), fromJson(value, name)])) : undefined,
   $set: (content, name) => (Array.isArray(content) ? new Set(content.map((part) => fromJson(part, name))) : undefined),
   $object: (content, name) => (typeof content === "object" && content !== null ? members(content, name) : undefined),
 };
@@ -95,7 +100,9 @@ function fromMarked(mark: string, content: unknown, name: string): unknown {
   const value = readers[mark]?.(content, name);
   if (value !== undefined) return value;
   const allowed = `${Object.keys(readers).join(", ")}, $undefined`;
-  throw new UsageError(`${name}: {"${mark}": ${JSON.stringify(content)?.slice(0, 60)}} says nothing; marks are ${allowed}`);
+  throw new UsageError(
+    `${name}: {"${mark}": ${JSON.stringify(content)?.slice(0, 60)}} says nothing; marks are ${allowed}`,
+  );
 }
 
 function isPairs(content: unknown): content is [unknown, unknown][] {

@@ -21,8 +21,16 @@ export function parseTopic(text: string): Topic {
 function parseTuple(text: string, name: string): Key {
   const parts = parseValue(text, name) as unknown[];
   for (const part of parts) {
-    const valid = typeof part === "string" || typeof part === "boolean" || typeof part === "bigint" || part instanceof Uint8Array || Number.isSafeInteger(part);
-    if (!valid) throw new UsageError(`${name}: ${JSON.stringify(toJson(part))} is no part of a key; parts are texts, integers, booleans and bytes`);
+    const valid =
+      typeof part === "string" ||
+      typeof part === "boolean" ||
+      typeof part === "bigint" ||
+      part instanceof Uint8Array ||
+      Number.isSafeInteger(part);
+    if (!valid)
+      throw new UsageError(
+        `${name}: ${JSON.stringify(toJson(part))} is no part of a key; parts are texts, integers, booleans and bytes`,
+      );
   }
   return parts as KeyPart[];
 }

@@ -1,6 +1,16 @@
 import type { Duration, KeyRange } from "../core/index.ts";
 import type { Change, Engine, Entry } from "../engine/index.ts";
-import { type Arguments, type Command, type Context, exitCodes, expectArguments, isInterruption, open, parse, UsageError } from "./command.ts";
+import {
+  type Arguments,
+  type Command,
+  type Context,
+  exitCodes,
+  expectArguments,
+  isInterruption,
+  open,
+  parse,
+  UsageError,
+} from "./command.ts";
 import { parseValue, toJson } from "./json-values.ts";
 import { parseKey, showKey } from "./key-paths.ts";
 
@@ -31,12 +41,19 @@ export const kvCommand: Command = {
   help,
   async run([action, ...args], context) {
     const run = action === undefined ? undefined : actions[action];
-    if (run === undefined) throw new UsageError(`kv: given ${action ?? "nothing"}; allowed: ${Object.keys(actions).join(", ")}`);
+    if (run === undefined)
+      throw new UsageError(`kv: given ${action ?? "nothing"}; allowed: ${Object.keys(actions).join(", ")}`);
     return await run(parse(args, options, context), context);
   },
 };
 
-const actions: Readonly<Record<string, (given: Given, context: Context) => Promise<number>>> = { get, set, rm, ls, watch };
+const actions: Readonly<Record<string, (given: Given, context: Context) => Promise<number>>> = {
+  get,
+  set,
+  rm,
+  ls,
+  watch,
+};
 
 async function get(given: Given, context: Context): Promise<number> {
   expectArguments(given.rest, ["the key"]);
@@ -80,8 +97,14 @@ async function ls(given: Given, context: Context): Promise<number> {
   const limit = given.count("limit", 0);
   await using engine = await open(given.url, context);
   const { signal } = context;
-  for await (const entry of engine.kv.list(range, { ...(limit !== undefined && { limit }), reverse: given.flag("reverse"), signal })) {
-    await context.output.line(given.json ? JSON.stringify(describe(entry)) : `${showKey(entry.key)}\t${JSON.stringify(toJson(entry.value))}`);
+  for await (const entry of engine.kv.list(range, {
+    ...(limit !== undefined && { limit }),
+    reverse: given.flag("reverse"),
+    signal,
+  })) {
+    await context.output.line(
+      given.json ? JSON.stringify(describe(entry)) : `${showKey(entry.key)}\t${JSON.stringify(toJson(entry.value))}`,
+    );
   }
   return exitCodes.good;
 }
@@ -104,7 +127,9 @@ async function follow(engine: Engine, range: KeyRange, { json }: Given, { output
 }
 
 function showChange(change: Change): string {
-  return change.deleted ? `${showKey(change.key)}\tis gone` : `${showKey(change.key)}\t${JSON.stringify(toJson(change.value))}`;
+  return change.deleted
+    ? `${showKey(change.key)}\tis gone`
+    : `${showKey(change.key)}\t${JSON.stringify(toJson(change.value))}`;
 }
 
 /** The prefix and what lies below it, or everything. */

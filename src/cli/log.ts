@@ -1,5 +1,15 @@
 import type { LogRecord, Offset } from "../engine/index.ts";
-import { type Arguments, type Command, type Context, exitCodes, expectArguments, isInterruption, open, parse, UsageError } from "./command.ts";
+import {
+  type Arguments,
+  type Command,
+  type Context,
+  exitCodes,
+  expectArguments,
+  isInterruption,
+  open,
+  parse,
+  UsageError,
+} from "./command.ts";
 import { toJson } from "./json-values.ts";
 import { parseTopic } from "./key-paths.ts";
 
@@ -21,7 +31,8 @@ type Given = Arguments<keyof typeof options>;
 export const logCommand: Command = {
   help,
   async run([action, ...args], context) {
-    if (action !== "read" && action !== "tail") throw new UsageError(`log: given ${action ?? "nothing"}; allowed: read, tail`);
+    if (action !== "read" && action !== "tail")
+      throw new UsageError(`log: given ${action ?? "nothing"}; allowed: read, tail`);
     const given = parse(args, options, context);
     expectArguments(given.rest, ["the topic"]);
     return await (action === "read" ? read(given, context) : tail(given, context));
@@ -35,7 +46,11 @@ async function read(given: Given, context: Context): Promise<number> {
   await using engine = await open(given.url, context);
   while (left > 0) {
     const limit = Math.min(left, 1000);
-    const records: LogRecord[] = await engine.log.read(topic, { limit, ...(from !== undefined && { from }), signal: context.signal });
+    const records: LogRecord[] = await engine.log.read(topic, {
+      limit,
+      ...(from !== undefined && { from }),
+      signal: context.signal,
+    });
     const last = records.at(-1);
     if (!last) break;
     for (const record of records) await show(record, given, context);
@@ -51,7 +66,10 @@ async function tail(given: Given, context: Context): Promise<number> {
   const from = given.text("from") === "end" ? "end" : given.count("from", 0);
   await using engine = await open(given.url, context);
   try {
-    for await (const records of engine.log.tail(topic, { ...(from !== undefined && { from }), signal: context.signal })) {
+    for await (const records of engine.log.tail(topic, {
+      ...(from !== undefined && { from }),
+      signal: context.signal,
+    })) {
       for (const record of records.slice(0, left)) await show(record, given, context);
       left -= records.length;
       if (left <= 0) break;

@@ -12,7 +12,11 @@ export interface Output {
 }
 
 /** @param onGone called when the reader of the result has gone away, as `head` does */
-export function createOutput(result: Writable, notes: Writable & { readonly isTTY?: boolean }, onGone: () => void): Output {
+export function createOutput(
+  result: Writable,
+  notes: Writable & { readonly isTTY?: boolean },
+  onGone: () => void,
+): Output {
   let gone = false;
   result.on("error", () => {
     gone = true;
@@ -41,8 +45,11 @@ export function createOutput(result: Writable, notes: Writable & { readonly isTT
 /** Rows with their columns aligned. */
 export function table(rows: readonly (readonly string[])[]): string[] {
   const widths: number[] = [];
-  for (const row of rows) row.forEach((cell, i) => {
-    widths[i] = Math.max(widths[i] ?? 0, cell.length);
-  });
-  return rows.map((row) => row.map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd(widths[i] as number))).join("  "));
+  for (const row of rows)
+    row.forEach((cell, i) => {
+      widths[i] = Math.max(widths[i] ?? 0, cell.length);
+    });
+  return rows.map((row) =>
+    row.map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd(widths[i] as number))).join("  "),
+  );
 }

@@ -5,8 +5,14 @@ import { type Command, type Context, exitCodes, isInterruption, UsageError } fro
 
 /** The commands; what each needs is loaded when it runs. */
 const commands: Readonly<Record<string, { readonly summary: string; load(): Promise<Command> }>> = {
-  verify: { summary: "test whether a store keeps the contract", load: async () => (await import("./verify.ts")).verifyCommand },
-  doctor: { summary: "look at this machine, and at a store's speed, clock and durability", load: async () => (await import("./doctor.ts")).doctorCommand },
+  verify: {
+    summary: "test whether a store keeps the contract",
+    load: async () => (await import("./verify.ts")).verifyCommand,
+  },
+  doctor: {
+    summary: "look at this machine, and at a store's speed, clock and durability",
+    load: async () => (await import("./doctor.ts")).doctorCommand,
+  },
   kv: { summary: "get, set, rm, ls, watch: keys and values", load: async () => (await import("./kv.ts")).kvCommand },
   log: { summary: "read, tail: the records of a topic", load: async () => (await import("./log.ts")).logCommand },
 };
@@ -33,7 +39,9 @@ export async function run(args: readonly string[], context: Context): Promise<nu
     return await dispatch(args, context);
   } catch (error) {
     if (isInterruption(error, context)) return exitCodes.good;
-    context.output.note(args.includes("--json") ? JSON.stringify({ error: describe(error) }) : `ashlar: ${describe(error).message}`);
+    context.output.note(
+      args.includes("--json") ? JSON.stringify({ error: describe(error) }) : `ashlar: ${describe(error).message}`,
+    );
     if (context.environment["ASHLAR_DEBUG"]) context.output.note(String(error instanceof Error ? error.stack : error));
     return exitCodeOf(error);
   }
@@ -44,7 +52,10 @@ async function dispatch([name, ...args]: readonly string[], context: Context): P
   if (name === "--version") return await say(version(), context);
   if (name === "--help" || name === "-h" || name === "help") return await say(help, context);
   const command = Object.hasOwn(commands, name) ? await commands[name]?.load() : undefined;
-  if (!command) throw new UsageError(`given ${JSON.stringify(name)}; allowed: ${Object.keys(commands).join(", ")}; see ashlar --help`);
+  if (!command)
+    throw new UsageError(
+      `given ${JSON.stringify(name)}; allowed: ${Object.keys(commands).join(", ")}; see ashlar --help`,
+    );
   if (isAskedForHelp(args)) return await say(command.help, context);
   return await command.run(args, context);
 }
@@ -60,12 +71,15 @@ async function say(text: string, { output }: Context): Promise<number> {
 }
 
 function version(): string {
-  const manifest: { version: string } = JSON.parse(readFileSync(join(import.meta.dirname, "../../package.json"), "utf8"));
+  const manifest: { version: string } = JSON.parse(
+    readFileSync(join(import.meta.dirname, "../../package.json"), "utf8"),
+  );
   return manifest.version;
 }
 
 function exitCodeOf(error: unknown): number {
-  const misused = error instanceof UsageError || isAshlarError(error, "INVALID_ARGUMENT") || isAshlarError(error, "LIMIT");
+  const misused =
+    error instanceof UsageError || isAshlarError(error, "INVALID_ARGUMENT") || isAshlarError(error, "LIMIT");
   return misused ? exitCodes.usage : exitCodes.unreachable;
 }
 
@@ -74,6 +88,7 @@ function describe(error: unknown): { code: string; message: string } {
   const message = (error instanceof Error ? error.message : String(error)).replaceAll(/\s*\n\s*/g, " · ");
   if (error instanceof UsageError) return { code: "USAGE", message };
   if (isAshlarError(error)) return { code: error.code, message };
-  if (error instanceof DOMException && error.name === "TimeoutError") return { code: "TIMEOUT", message: "the store did not answer in time; is it running, and is its URL right?" };
+  if (error instanceof DOMException && error.name === "TimeoutError")
+    return { code: "TIMEOUT", message: "the store did not answer in time; is it running, and is its URL right?" };
   return { code: "FAILED", message };
 }

@@ -2,7 +2,17 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemRuntime } from "../core/index.ts";
-import { type CaseResult, type ConformanceTarget, type Contract, conformance, contracts, describeError, type Report, renderReport, report } from "../engine/conformance/index.ts";
+import {
+  type CaseResult,
+  type ConformanceTarget,
+  type Contract,
+  conformance,
+  contracts,
+  describeError,
+  type Report,
+  renderReport,
+  report,
+} from "../engine/conformance/index.ts";
 import { connect } from "../engine/index.ts";
 import { MemoryStore, openMemory } from "../engine/memory/index.ts";
 import { type Command, type Context, exitCodes, expectArguments, open, parse, UsageError } from "./command.ts";
@@ -33,7 +43,11 @@ export const verifyCommand: Command = {
     await (await open(given.url, context)).close();
     await using place = await prepare(given.url as string);
     await using suite = conformance({ ...place.target, ...(seed !== undefined && { seed }) });
-    const found = await report(suite, { ...(only && { only }), signal: context.signal, onResult: progress(context, suite.cases.length) });
+    const found = await report(suite, {
+      ...(only && { only }),
+      signal: context.signal,
+      onResult: progress(context, suite.cases.length),
+    });
     context.output.progress("");
     await context.output.line(given.json ? JSON.stringify(toJsonReport(found)) : renderReport(found));
     return found.failed === 0 ? exitCodes.good : exitCodes.found;
@@ -43,7 +57,8 @@ export const verifyCommand: Command = {
 function toContracts(text: string | undefined): Contract[] | undefined {
   return text?.split(",").map((name) => {
     const found = contracts.find((contract) => contract === name.trim());
-    if (found === undefined) throw new UsageError(`--only: given ${JSON.stringify(name)}; allowed: ${contracts.join(", ")}`);
+    if (found === undefined)
+      throw new UsageError(`--only: given ${JSON.stringify(name)}; allowed: ${contracts.join(", ")}`);
     return found;
   });
 }
@@ -64,15 +79,21 @@ async function prepare(url: string): Promise<Place> {
     const target = { open: async () => openMemory({ store }), openSeparate: async () => openMemory() };
     return { target, [Symbol.asyncDispose]: async () => {} };
   }
-  if (!url.startsWith("sqlite:")) return { target: { open: () => connect(url) }, [Symbol.asyncDispose]: async () => {} };
+  if (!url.startsWith("sqlite:"))
+    return { target: { open: () => connect(url) }, [Symbol.asyncDispose]: async () => {} };
   const folder = await mkdtemp(join(tmpdir(), "ashlar-verify-"));
   let stores = 0;
-  const target = { open: () => connect(url), openSeparate: () => connect(`sqlite:${encodeURI(join(folder, `${stores++}.db`))}`) };
+  const target = {
+    open: () => connect(url),
+    openSeparate: () => connect(`sqlite:${encodeURI(join(folder, `${stores++}.db`))}`),
+  };
   return { target, [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }) };
 }
 
 /** The report with its errors as texts. */
 function toJsonReport(found: Report): unknown {
-  const results = found.results.map((result) => (result.outcome === "failed" ? { ...result, error: describeError(result.error) } : result));
+  const results = found.results.map((result) =>
+    result.outcome === "failed" ? { ...result, error: describeError(result.error) } : result,
+  );
   return { ...found, results };
 }

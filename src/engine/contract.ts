@@ -30,7 +30,7 @@ export interface Engine extends AsyncDisposable {
    * A commit whose outcome is unknown is settled before the call returns; the writes happen once.
    * @throws ConflictError attempts or deadline used up by conflicts
    * @throws TimeoutError the deadline passed; definite: nothing was applied
-   * @throws OutcomeUnknownError the deadline passed while a lost commit could not be settled
+   * @throws OutcomeUnknownError the deadline passed, and a second later the commit was still unanswered or could not be settled
    * @throws InvalidStateError called inside the function of another transaction of the same engine
    */
   transact<T>(fn: (tx: Transaction) => T | Promise<T>, options?: TransactOptions): Promise<T>;

@@ -22,7 +22,7 @@ export function createEngine(driver: Driver, options: EngineOptions = {}): Engin
   const runtime = options.runtime ?? systemRuntime;
   const complete = driver.log ? driver : logOverKeys(driver);
   const root = createRoot(complete, runtime);
-  const messages = complete.bus ?? busOverKeys(createKv(root, { prefix: systemSpace("bus", []), limits: driver.limits }, "bus"), runtime);
+  const messages = complete.bus ?? busOverKeys(createKv(root, { prefix: systemSpace("bus"), limits: driver.limits }, "bus"), runtime);
   const hub = new BusHub(messages);
   root.onClose(() => hub.close());
   const bus = (prefix: Uint8Array) => createBus({ hub, prefix, limits: driver.limits, assertOpen: root.assertOpen });
@@ -69,7 +69,13 @@ class EngineFace implements Engine {
     this.#lane = String(namespace[0] ?? "");
     this.kv = createKv(root, this.space, this.#lane);
     this.log = createLog({ root, space: this.space, kv: this.kv });
-    this.blob = createBlobs({ kv: createKv(root, { prefix: systemSpace("blob", namespace), limits }, this.#lane), limits, runtime: root.runtime });
+    this.blob = createBlobs({
+      kv: createKv(root, { prefix: systemSpace("blob"), limits }, this.#lane),
+      namespace,
+      limits,
+      runtime: root.runtime,
+      now: () => root.driver.now(),
+    });
     this.bus = shared.bus(this.space.prefix);
   }
 

@@ -1,4 +1,4 @@
-import { AshlarError, ClosedError, OutcomeUnknownError, OverloadedError, type Runtime } from "../core/index.ts";
+import { AshlarError, ClosedError, OutcomeUnknownError, OverloadedError, type Runtime, type Timer } from "../core/index.ts";
 import type { Driver, RawCommit, RawOutcome } from "./driver.ts";
 
 /**
@@ -33,8 +33,9 @@ export class GroupCommit {
    * Resolves with the commit's outcome once it is durable.
    * @param lane commits of one lane keep their order
    * @param signal withdraws a commit that waits; one that is in flight rejects with `OutcomeUnknownError`
+   * @param graceMs how long a commit in flight may still be answered after the abort
    */
-  submit(commit: RawCommit, lane: string, signal?: AbortSignal): Promise<RawOutcome> {
+  submit(commit: RawCommit, lane: string, signal?: AbortSignal, graceMs = 0): Promise<RawOutcome> {
     if (this.#closed) return Promise.reject(new ClosedError("the engine is closed"));
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (this.#waiting >= this.#bounds.commits || this.#waitingBytes + commit.bytes > this.#bounds.bytes) {
@@ -42,7 +43,7 @@ export class GroupCommit {
     }
     const { promise, resolve, reject } = Promise.withResolvers<RawOutcome>();
     const waiting: Waiting = { commit, resolve, reject, state: "waiting", unlisten: undefined };
-    if (signal) this.#listen(waiting, signal);
+    if (signal) this.#listen(waiting, signal, graceMs);
     this.#enqueue(lane, waiting);
     if (this.#driver.flush.immediate) this.#flush();
     else this.#schedule();
@@ -72,18 +73,24 @@ export class GroupCommit {
     this.#waitingBytes += waiting.commit.bytes;
   }
 
-  #listen(waiting: Waiting, signal: AbortSignal): void {
-    const onAbort = () => {
-      const sent = waiting.state === "sent";
+  #listen(waiting: Waiting, signal: AbortSignal, graceMs: number): void {
+    let grace: Timer | undefined;
+    const giveUp = () => {
       waiting.state = "settled";
-      waiting.reject(
-        sent
-          ? new OutcomeUnknownError("the signal was aborted while the commit was in flight; it may be applied", { cause: signal.reason })
-          : signal.reason,
-      );
+      waiting.reject(new OutcomeUnknownError("the signal was aborted while the commit was in flight; it may be applied", { cause: signal.reason }));
+    };
+    const onAbort = () => {
+      if (waiting.state === "waiting") {
+        waiting.state = "settled";
+        waiting.reject(signal.reason);
+      } else if (graceMs > 0) grace = this.#runtime.timers.after(graceMs, giveUp);
+      else giveUp();
     };
     signal.addEventListener("abort", onAbort, { once: true });
-    waiting.unlisten = () => signal.removeEventListener("abort", onAbort);
+    waiting.unlisten = () => {
+      signal.removeEventListener("abort", onAbort);
+      grace?.cancel();
+    };
   }
 
   /** One turn of the event loop gathers what it issues: a commit alone pays microseconds for that, many save an fsync each. */

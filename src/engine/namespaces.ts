@@ -1,4 +1,4 @@
-import { concat, encodeKey, type Key } from "../core/index.ts";
+import { encodeKey } from "../core/index.ts";
 
 /**
  * Where things lie in an engine's key space. User keys are encoded tuples, whose first byte is never 0xFF; everything of our own is
@@ -7,14 +7,14 @@ import { concat, encodeKey, type Key } from "../core/index.ts";
  * | bytes | what |
  * |---|---|
  * | namespace tuple, key tuple | the user's keys |
- * | 0xFF, "blob", namespace tuple, … | objects (`layers/blobs.ts`) |
+ * | 0xFF, "blob", … | objects (`layers/blobs.ts`) |
  * | 0xFF, "log", topic | topics of engines without a log (`layers/log-over-keys.ts`) |
  * | 0xFF, "bus", … | messages of engines without a bus (`layers/bus-over-keys.ts`) |
  * | 0xFF, "marker", id | idempotency markers (`marker.ts`) |
  */
 export const systemPrefix: Uint8Array = new Uint8Array([0xff]);
 
-/** The prefix of a part of the system's own keys, for one namespace of the user's. */
-export function systemSpace(part: string, namespace: Key): Uint8Array {
-  return namespace.length === 0 ? encodeKey([part], systemPrefix) : concat(encodeKey([part], systemPrefix), encodeKey(namespace));
+/** The prefix of a part of the system's own keys. */
+export function systemSpace(part: string): Uint8Array {
+  return encodeKey([part], systemPrefix);
 }

@@ -119,7 +119,7 @@ export class Transactor {
 
   #submit(commit: RawCommit, lane: string, signal: AbortSignal): Promise<RawOutcome | "applied"> {
     const writes = commit.mutations.length > 0;
-    return this.#markers && writes ? this.#markers.submit(commit, lane, signal) : this.#commits.submit(commit, lane, signal);
+    return this.#markers && writes ? this.#markers.submit(commit, lane, signal) : this.#commits.submit(commit, lane, signal, graceMs);
   }
 
   async #backOff(attempt: number, signal: AbortSignal, last: unknown): Promise<void> {
@@ -136,6 +136,9 @@ export class Transactor {
     throw new InvalidStateError("transact was called inside the function of another transaction of the same engine; pass that one's `tx` instead, it would not be part of it");
   }
 }
+
+/** How long the answer to a commit that was sent before the deadline is waited for after it: certainty is worth a moment. */
+const graceMs = 1000;
 
 /** Thrown inside `transact` when the attempt is to be repeated; its cause says why. */
 class Retry {

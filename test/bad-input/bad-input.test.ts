@@ -44,7 +44,6 @@ const urls: readonly [what: string, url: unknown, remedy: RegExp][] = [
   ["nothing", undefined, /allowed are/],
   ["a name for memory", "memory:name", /MemoryStore/],
   ["no file for sqlite", "sqlite:", /as in sqlite:/],
-  ["no host for postgres", "postgres:", /postgres:\/\//],
   ["a port that is none", "postgres://user@host:notaport/database", /postgres:\/\//],
 ];
 
@@ -159,8 +158,33 @@ test("postgres: a database that does not exist is named", { skip: postgres.skip 
   await using store = await postgres.create();
   const url = new URL(store.url as string);
   url.pathname = "/absent";
-  await failsClearly(() => connect(url.href), "UNAVAILABLE", "absent", /create|check|correct/i);
+  await failsClearly(() => connect(url.href), "INVALID_ARGUMENT", '"absent"', /create it|correct/);
 });
+
+test("postgres: a user who does not exist is named", { skip: postgres.skip }, async () => {
+  await using store = await postgres.create();
+  const url = new URL(store.url as string);
+  url.username = "nobody_of_this_name";
+  await failsClearly(() => connect(url.href), "INVALID_ARGUMENT", '"nobody_of_this_name"', /check user/);
+});
+
+test("postgres: a schema from the future is refused and left as it is", { skip: postgres.skip }, async () => {
+  await using store = await postgres.create();
+  const url = store.url as string;
+  const engine = await store.open();
+  await engine.kv.set(["k"], "kept");
+  await runSql(url, "update ashlar.meta set version = 99");
+  await failsClearly(() => connect(url), "UNSUPPORTED", '"ashlar"', /version 99.*upgrade/);
+  await runSql(url, "update ashlar.meta set version = 1");
+  await using again = await connect(url);
+  assert.equal((await again.kv.get(["k"]))?.value, "kept");
+});
+
+async function runSql(url: string, text: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  await client.query(text).finally(() => client.end());
+}
 
 async function failsClearly(mistake: () => unknown, code: string, argument: string, remedy: RegExp): Promise<Error> {
   try {

@@ -7,7 +7,13 @@ import { facts } from "./fact.ts";
 const { MAX_SAFE_INTEGER, MIN_SAFE_INTEGER } = Number;
 
 /** The sum is refused, and says so with the sum and the ceiling that it met. */
-async function passesCeiling(engine: Engine, delta: number, options: AddOptions, value: number, ceiling: number): Promise<void> {
+async function passesCeiling(
+  engine: Engine,
+  delta: number,
+  options: AddOptions,
+  value: number,
+  ceiling: number,
+): Promise<void> {
   const mutation: Mutation = { add: ["k"], delta, ...options };
   const refusal = { reason: "ceiling", mutation: 0, value, ceiling };
   assert.deepEqual(await engine.kv.tryCommit({ mutations: [mutation] }), { ok: false, refusal });
@@ -49,9 +55,16 @@ const sums = facts("add", {
   },
 
   "a sum beyond the safe integers is an error, and changes nothing": async ({ engine }) => {
-    for (const [present, delta] of [[MAX_SAFE_INTEGER, 1], [MIN_SAFE_INTEGER, -1], [MAX_SAFE_INTEGER, MAX_SAFE_INTEGER]] as const) {
+    for (const [present, delta] of [
+      [MAX_SAFE_INTEGER, 1],
+      [MIN_SAFE_INTEGER, -1],
+      [MAX_SAFE_INTEGER, MAX_SAFE_INTEGER],
+    ] as const) {
       const { version } = await engine.kv.set(["k"], present);
-      const mutations: Mutation[] = [{ set: ["a"], value: 1 }, { add: ["k"], delta }];
+      const mutations: Mutation[] = [
+        { set: ["a"], value: 1 },
+        { add: ["k"], delta },
+      ];
       await failsWith("INVALID_STATE", () => engine.kv.commit({ mutations }));
       await failsWith("INVALID_STATE", () => engine.kv.tryCommit({ mutations }));
       await failsWith("INVALID_STATE", () => engine.kv.add(["k"], delta));
@@ -60,11 +73,27 @@ const sums = facts("add", {
   },
 
   "adding to what is no integer is an error, and changes nothing": async ({ engine }) => {
-    for (const present of ["5", 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 60, null, true, [1], new Uint8Array(8), new Date(0)]) {
+    for (const present of [
+      "5",
+      1.5,
+      Number.NaN,
+      Number.POSITIVE_INFINITY,
+      2 ** 60,
+      null,
+      true,
+      [1],
+      new Uint8Array(8),
+      new Date(0),
+    ]) {
       const { version } = await engine.kv.set(["k"], present);
       await failsWith("INVALID_STATE", () => engine.kv.add(["k"], 1));
       await failsWith("INVALID_STATE", () =>
-        engine.kv.tryCommit({ mutations: [{ set: ["a"], value: 1 }, { add: ["k"], delta: 1 }] }),
+        engine.kv.tryCommit({
+          mutations: [
+            { set: ["a"], value: 1 },
+            { add: ["k"], delta: 1 },
+          ],
+        }),
       );
       assert.deepEqual(await listAll(engine, {}), [{ key: ["k"], value: present, version }]);
     }
@@ -90,7 +119,10 @@ const sums = facts("add", {
     run: async ({ engine, other }) => {
       const count = 200;
       const found = await Promise.all(numbers(count).map((i) => (i % 2 ? engine : other).kv.add(["k"], 1)));
-      assert.deepEqual(found.sort((a, b) => a - b), numbers(count).map((i) => i + 1));
+      assert.deepEqual(
+        found.sort((a, b) => a - b),
+        numbers(count).map((i) => i + 1),
+      );
       assert.equal(await valueOf(other, ["k"]), count);
     },
   },
@@ -154,17 +186,25 @@ const bounds = facts("add", {
     const { version } = await engine.kv.set(["gone"], 1);
     await engine.kv.delete(["gone"]);
     const outcome = await engine.kv.tryCommit({
-      checks: [{ range: { prefix: [] }, entries: [] }, { key: ["k"], version: undefined }, { key: ["gone"], version }],
+      checks: [
+        { range: { prefix: [] }, entries: [] },
+        { key: ["k"], version: undefined },
+        { key: ["gone"], version },
+      ],
       mutations: [{ add: ["k"], delta: 1, ceiling: 0 }],
     });
     assert.deepEqual(outcome, { ok: false, refusal: { reason: "check", check: 2 } });
   },
 
   "concurrent adds under a ceiling succeed as often as there is room": async ({ engine, other }) => {
-    const attempt = (i: number) => (i % 2 ? engine : other).kv.tryCommit({ mutations: [{ add: ["k"], delta: 2, ceiling: 31 }] });
+    const attempt = (i: number) =>
+      (i % 2 ? engine : other).kv.tryCommit({ mutations: [{ add: ["k"], delta: 2, ceiling: 31 }] });
     const outcomes = await Promise.all(numbers(60).map(attempt));
     const done = outcomes.flatMap((outcome) => (outcome.ok ? [outcome.adds[0]?.value] : []));
-    assert.deepEqual(done.sort((a = 0, b = 0) => a - b), numbers(15).map((i) => i * 2 + 2));
+    assert.deepEqual(
+      done.sort((a = 0, b = 0) => a - b),
+      numbers(15).map((i) => i * 2 + 2),
+    );
     for (const outcome of outcomes) {
       if (!outcome.ok) assert.deepEqual(outcome.refusal, { reason: "ceiling", mutation: 0, value: 32, ceiling: 31 });
     }
@@ -175,7 +215,10 @@ const clocks = facts("add", {
   "a floor on the engine's clock is its time at the commit, in whole milliseconds or microseconds": {
     guarantee: "clock",
     run: async ({ engine }) => {
-      for (const [clock, unit] of [["ms", 1], ["us", 1000]] as const) {
+      for (const [clock, unit] of [
+        ["ms", 1],
+        ["us", 1000],
+      ] as const) {
         for (const plus of [0, 5000, -5000]) {
           await engine.kv.delete(["k"]);
           const before = await engine.now();
@@ -193,27 +236,45 @@ const clocks = facts("add", {
   "a ceiling on the engine's clock refuses what lies after it, and tells its time": {
     guarantee: "clock",
     run: async ({ engine }) => {
-      for (const [clock, unit] of [["ms", 1], ["us", 1000]] as const) {
+      for (const [clock, unit] of [
+        ["ms", 1],
+        ["us", 1000],
+      ] as const) {
         const before = Math.floor(await engine.now()) * unit;
         const hour = 3_600_000 * unit;
         await engine.kv.set(["k"], before + hour);
-        const allowed = await engine.kv.commit({ mutations: [{ add: ["k"], delta: 0, ceiling: { clock, plus: hour } }] });
+        const allowed = await engine.kv.commit({
+          mutations: [{ add: ["k"], delta: 0, ceiling: { clock, plus: hour } }],
+        });
         const ceiling = allowed.adds[0]?.ceiling as number;
         assert.ok(ceiling >= before + hour, `the ceiling ${ceiling} is below ${before + hour}`);
         const refused = await engine.kv.tryCommit({ mutations: [{ add: ["k"], delta: 1, ceiling: { clock } }] });
         assert.ok(!refused.ok && refused.refusal.reason === "ceiling");
         assert.equal(refused.refusal.value, before + hour + 1);
         const after = Math.ceil((await engine.now()) + 1) * unit;
-        assert.ok(refused.refusal.ceiling >= before && refused.refusal.ceiling <= after, String(refused.refusal.ceiling));
+        assert.ok(
+          refused.refusal.ceiling >= before && refused.refusal.ceiling <= after,
+          String(refused.refusal.ceiling),
+        );
       }
     },
   },
 
-  "floor and ceiling on one clock meet at one instant: a rate limit lets its burst through": async ({ engine, other }) => {
+  "floor and ceiling on one clock meet at one instant: a rate limit lets its burst through": async ({
+    engine,
+    other,
+  }) => {
     // The generic cell rate algorithm with an interval so long that the test cannot outlast it.
     const interval = 600_000_000;
-    const take: Mutation = { add: ["k"], delta: interval, floor: { clock: "us" }, ceiling: { clock: "us", plus: 4 * interval } };
-    const outcomes = await Promise.all(numbers(10).map((i) => (i % 2 ? engine : other).kv.tryCommit({ mutations: [take] })));
+    const take: Mutation = {
+      add: ["k"],
+      delta: interval,
+      floor: { clock: "us" },
+      ceiling: { clock: "us", plus: 4 * interval },
+    };
+    const outcomes = await Promise.all(
+      numbers(10).map((i) => (i % 2 ? engine : other).kv.tryCommit({ mutations: [take] })),
+    );
     assert.equal(outcomes.filter(({ ok }) => ok).length, 4);
   },
 
@@ -222,7 +283,9 @@ const clocks = facts("add", {
     const outcome = await engine.kv.tryCommit({ mutations });
     assert.ok(!outcome.ok && outcome.refusal.reason === "ceiling");
     assert.equal(outcome.refusal.value, outcome.refusal.ceiling + 1);
-    const exact = await engine.kv.commit({ mutations: [{ add: ["k"], delta: 1, floor: { clock: "us" }, ceiling: { clock: "us", plus: 1 } }] });
+    const exact = await engine.kv.commit({
+      mutations: [{ add: ["k"], delta: 1, floor: { clock: "us" }, ceiling: { clock: "us", plus: 1 } }],
+    });
     assert.equal(exact.adds[0]?.value, exact.adds[0]?.ceiling);
   },
 });

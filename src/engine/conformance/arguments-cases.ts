@@ -18,7 +18,23 @@ async function refused(engine: Engine, calls: readonly Bad[]): Promise<void> {
   assert.deepEqual(await listKeys(engine, {}), []);
 }
 
-const badKeys = ["text", 5, null, undefined, {}, [], [null], [undefined], [{}], [1.5], [Number.NaN], [["nested"]], ["\ud800"], [Symbol("s")], [() => 1]];
+const badKeys = [
+  "text",
+  5,
+  null,
+  undefined,
+  {},
+  [],
+  [null],
+  [undefined],
+  [{}],
+  [1.5],
+  [Number.NaN],
+  [["nested"]],
+  ["\ud800"],
+  [Symbol("s")],
+  [() => 1],
+];
 const badTtls = [0, -1, Number.NaN, Number.POSITIVE_INFINITY, "", "5", "5 apples", "-1s", "0s", null, {}, true, 1n];
 const badIntegers = ["1", 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53, 1n, null, undefined, {}];
 
@@ -29,7 +45,16 @@ const keys: readonly Bad[] = badKeys.flatMap((key): Bad[] => [
   [({ kv }) => kv.delete(never(key)), "key"],
   [({ kv }) => kv.add(never(key), 1), "key"],
   [({ kv }) => kv.commit({ checks: [{ key: never(key), version: undefined }] }), /checks\[0\]|key/],
-  [({ kv }) => kv.commit({ mutations: [{ set: ["fine"], value: 1 }, { set: never(key), value: 1 }] }), /mutations\[1\]|key/],
+  [
+    ({ kv }) =>
+      kv.commit({
+        mutations: [
+          { set: ["fine"], value: 1 },
+          { set: never(key), value: 1 },
+        ],
+      }),
+    /mutations\[1\]|key/,
+  ],
   [({ blob }) => blob.put(never(key), new Uint8Array(1)), "key"],
   [({ blob }) => blob.get(never(key)), "key"],
   [({ blob }) => blob.head(never(key)), "key"],
@@ -75,8 +100,21 @@ const numbersAndTimes: readonly Bad[] = [
     [(engine) => engine.transact((tx) => tx.add(["k"], never(delta))), "delta"],
   ]),
   ...["floor", "ceiling"].flatMap((bound) => {
-    const bad = ["1", 1.5, Number.NaN, null, [], {}, { clock: "s" }, { plus: 1 }, { clock: "ms", plus: 1.5 }, { clock: "us", minus: 1 }];
-    return bad.map((value): Bad => [({ kv }) => kv.add(["k"], 1, never({ [bound]: value })), new RegExp(`${bound}|plus|minus`)]);
+    const bad = [
+      "1",
+      1.5,
+      Number.NaN,
+      null,
+      [],
+      {},
+      { clock: "s" },
+      { plus: 1 },
+      { clock: "ms", plus: 1.5 },
+      { clock: "us", minus: 1 },
+    ];
+    return bad.map(
+      (value): Bad => [({ kv }) => kv.add(["k"], 1, never({ [bound]: value })), new RegExp(`${bound}|plus|minus`)],
+    );
   }),
 ];
 
@@ -143,7 +181,16 @@ const logs: readonly Bad[] = [
 const blobs: readonly Bad[] = [
   ...[null, undefined, "text", 5, {}, [1, 2]].map((data): Bad => [({ blob }) => blob.put(["b"], never(data)), "data"]),
   [({ blob }) => blob.put(["b"], never(piecesOf("text"))), "data"],
-  ...[5, "etag", { start: -1 }, { start: 1.5 }, { start: "0" }, { start: 5, end: 2 }, { start: 0, end: 1.5 }, { end: 5 }].map(
+  ...[
+    5,
+    "etag",
+    { start: -1 },
+    { start: 1.5 },
+    { start: "0" },
+    { start: 5, end: 2 },
+    { start: 0, end: 1.5 },
+    { end: 5 },
+  ].map(
     (range): Bad => [
       async ({ blob }) => {
         await blob.put(["b"], new Uint8Array(10));

@@ -24,10 +24,17 @@ function sha256(bytes: Uint8Array): string {
 
 /** Compared without printing megabytes when it fails. */
 function same(found: Uint8Array | undefined, expected: Uint8Array, what: string): void {
-  assert.ok(found !== undefined && equalBytes(found, expected), `${what}: ${found?.length} bytes, expected ${expected.length} or others`);
+  assert.ok(
+    found !== undefined && equalBytes(found, expected),
+    `${what}: ${found?.length} bytes, expected ${expected.length} or others`,
+  );
 }
 
-async function read(engine: Engine, key: string, range?: { start: number; end?: number }): Promise<Uint8Array | undefined> {
+async function read(
+  engine: Engine,
+  key: string,
+  range?: { start: number; end?: number },
+): Promise<Uint8Array | undefined> {
   return await (await engine.blob.get([key], range && { range }))?.bytes();
 }
 
@@ -36,7 +43,13 @@ async function* pieces(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Arr
 }
 
 /** Around every size at which an engine may cut. */
-const sizes = [0, 1, 1023, ...[14, 15, 16, 17, 18, 19, 20].flatMap((bits) => [2 ** bits - 1, 2 ** bits, 2 ** bits + 1]), 3_000_007];
+const sizes = [
+  0,
+  1,
+  1023,
+  ...[14, 15, 16, 17, 18, 19, 20].flatMap((bits) => [2 ** bits - 1, 2 ** bits, 2 ** bits + 1]),
+  3_000_007,
+];
 
 const storing = facts("blob", {
   "an absent object is undefined": async ({ engine }) => {
@@ -64,7 +77,10 @@ const storing = facts("blob", {
     const { etag, modified, ...rest } = info;
     assert.deepEqual(rest, { key: ["dir", 1, "b"], size: 1000, sha256: sha256(data), metadata });
     assert.ok(typeof etag === "string" && etag.length > 0);
-    assert.ok(modified >= Math.floor(before) && modified <= Math.ceil(after), `${modified} is not within ${before} and ${after}`);
+    assert.ok(
+      modified >= Math.floor(before) && modified <= Math.ceil(after),
+      `${modified} is not within ${before} and ${after}`,
+    );
     assert.deepEqual(await other.blob.head(["dir", 1, "b"]), info);
     const { body, bytes, ...stored } = (await other.blob.get(["dir", 1, "b"])) ?? {};
     assert.deepEqual({ ...stored }, info);
@@ -143,7 +159,16 @@ const ranges = facts("blob", {
   "a range gives its bytes, across whatever cuts": async ({ engine, chance }) => {
     const data = bytesOf(1_000_003);
     const info = await engine.blob.put(["b"], data);
-    const bounds: [number, number?][] = [[0], [0, 1], [0, 1_000_003], [1, 2], [999_999], [1_000_002], [1_000_002, 1_000_003], [65_535, 65_537]];
+    const bounds: [number, number?][] = [
+      [0],
+      [0, 1],
+      [0, 1_000_003],
+      [1, 2],
+      [999_999],
+      [1_000_002],
+      [1_000_002, 1_000_003],
+      [65_535, 65_537],
+    ];
     for (const _ of numbers(20)) {
       const start = chance.below(1_000_003);
       bounds.push([start, start + chance.below(1_000_003 - start) + 1]);
@@ -153,7 +178,11 @@ const ranges = facts("blob", {
       same(await read(engine, "b", range), data.slice(start, end), `bytes ${start} to ${end}`);
     }
     const part = await engine.blob.get(["b"], { range: { start: 5, end: 10 } });
-    assert.deepEqual([part?.size, part?.sha256, part?.etag], [info.size, info.sha256, info.etag], "the description is of the whole");
+    assert.deepEqual(
+      [part?.size, part?.sha256, part?.etag],
+      [info.size, info.sha256, info.etag],
+      "the description is of the whole",
+    );
     await part?.body.cancel();
   },
 
@@ -198,11 +227,16 @@ const conditions = facts("blob", {
     for (const round of numbers(4)) {
       const data = numbers(6).map((i) => bytesOf(1000 + i, round * 10 + i));
       const { etag } = await engine.blob.put(["b", round], bytesOf(5));
-      const put = (i: number) => (i % 2 ? engine : other).blob.put(["b", round], data[i] as Uint8Array, { ifMatch: etag });
+      const put = (i: number) =>
+        (i % 2 ? engine : other).blob.put(["b", round], data[i] as Uint8Array, { ifMatch: etag });
       const outcomes = await Promise.allSettled(numbers(6).map(put));
       const winners = outcomes.flatMap(({ status }, i) => (status === "fulfilled" ? [i] : []));
       assert.equal(winners.length, 1);
-      same(await (await engine.blob.get(["b", round]))?.bytes(), data[winners[0] as number] as Uint8Array, "the winner's bytes");
+      same(
+        await (await engine.blob.get(["b", round]))?.bytes(),
+        data[winners[0] as number] as Uint8Array,
+        "the winner's bytes",
+      );
     }
   },
 });
@@ -212,7 +246,11 @@ const replacing = facts("blob", {
     const versions = numbers(4).map((i) => new Uint8Array(300_000 + i * 70_000).fill(i + 1));
     await engine.blob.put(["b"], versions[0] as Uint8Array);
     const hashes = new Set(versions.map(sha256));
-    const putting = Promise.all([engine, other].map((client, which) => repeat(6, (i) => client.blob.put(["b"], versions[(i * 2 + which) % 4] as Uint8Array))));
+    const putting = Promise.all(
+      [engine, other].map((client, which) =>
+        repeat(6, (i) => client.blob.put(["b"], versions[(i * 2 + which) % 4] as Uint8Array)),
+      ),
+    );
     await during(runtime, putting, async () => {
       const stored = await engine.blob.get(["b"]);
       assert.ok(stored, "the object was absent for a moment");
@@ -295,24 +333,34 @@ const replacing = facts("blob", {
 const listing = facts("blob", {
   "a list gives the descriptions in key order, by range, limit and direction": async ({ engine }) => {
     const keys = [["a"], ["a", 1], ["a", 2], ["a", 10], ["b", "x"]];
-    for (const key of keys.toReversed()) await engine.blob.put(key, bytesOf(10), { metadata: { at: String(key.at(-1)) } });
+    for (const key of keys.toReversed())
+      await engine.blob.put(key, bytesOf(10), { metadata: { at: String(key.at(-1)) } });
     const infos = await Array.fromAsync(engine.blob.list({}));
-    assert.deepEqual(infos.map(({ key }) => key), keys);
+    assert.deepEqual(
+      infos.map(({ key }) => key),
+      keys,
+    );
     for (const info of infos) assert.deepEqual(info, await engine.blob.head(info.key));
-    const list = async (...args: Parameters<Engine["blob"]["list"]>) => (await Array.fromAsync(engine.blob.list(...args))).map(({ key }) => key);
+    const list = async (...args: Parameters<Engine["blob"]["list"]>) =>
+      (await Array.fromAsync(engine.blob.list(...args))).map(({ key }) => key);
     assert.deepEqual(await list({ prefix: ["a"] }), keys.slice(1, 4));
-    assert.deepEqual(await list({ prefix: ["a"] }, { limit: 2, reverse: true }), [["a", 10], ["a", 2]]);
+    assert.deepEqual(await list({ prefix: ["a"] }, { limit: 2, reverse: true }), [
+      ["a", 10],
+      ["a", 2],
+    ]);
     assert.deepEqual(await list({ start: ["a", 2], end: ["b"] }), keys.slice(2, 4));
     assert.deepEqual(await list({ key: ["b", "x"] }), [["b", "x"]]);
     assert.deepEqual(await list({}, { limit: 0 }), []);
   },
 
   "metadata is text of at most 8 KiB": async ({ engine }) => {
-    const put = (metadata: unknown) => engine.blob.put(["b"], bytesOf(1), { metadata: metadata as Record<string, string> });
+    const put = (metadata: unknown) =>
+      engine.blob.put(["b"], bytesOf(1), { metadata: metadata as Record<string, string> });
     const largest = { text: "x".repeat(8 * 1024 - 50) };
     assert.deepEqual((await put(largest)).metadata, largest);
     await failsWith("LIMIT", () => put({ text: "x".repeat(8 * 1024 + 1) }), "metadata");
-    for (const bad of [{ a: 1 }, "text", [1], { a: undefined }]) await failsWith("INVALID_ARGUMENT", () => put(bad), "metadata");
+    for (const bad of [{ a: 1 }, "text", [1], { a: undefined }])
+      await failsWith("INVALID_ARGUMENT", () => put(bad), "metadata");
     assert.deepEqual((await engine.blob.head(["b"]))?.metadata, largest);
   },
 });

@@ -28,11 +28,17 @@ const atomicity = facts("commit", {
       ],
     });
     const { version } = outcome;
-    const sums = [{ value: 2, ceiling: undefined }, { value: 3, ceiling: undefined }];
+    const sums = [
+      { value: 2, ceiling: undefined },
+      { value: 3, ceiling: undefined },
+    ];
     assert.deepEqual(outcome, { ok: true, version, adds: sums, offsets: [0, 0] });
     const entry = (key: string, value: number) => ({ key: [key], value, version });
     assert.deepEqual(await listAll(engine, {}), [entry("a", 1), entry("b", 2), entry("c", 3)]);
-    assert.deepEqual((await engine.log.read("t")).map(({ value }) => value), ["x", "y"]);
+    assert.deepEqual(
+      (await engine.log.read("t")).map(({ value }) => value),
+      ["x", "y"],
+    );
   },
 
   "a refused batch does nothing": async ({ engine, topic }) => {
@@ -85,11 +91,18 @@ const atomicity = facts("commit", {
       mutations: [{ delete: ["place", from] }, { set: ["place", to], value: n }],
     });
     await engine.kv.set(["place", "a"], 0);
-    await during(runtime, repeat(60, (n) => engine.kv.commit(n % 2 ? move("b", "a", n) : move("a", "b", n))), async () => {
-      const both = await other.kv.getMany([["place", "a"], ["place", "b"]]);
-      assert.equal(both.filter((entry) => entry !== undefined).length, 1);
-      assert.equal((await listAll(other, { prefix: ["place"] })).length, 1);
-    });
+    await during(
+      runtime,
+      repeat(60, (n) => engine.kv.commit(n % 2 ? move("b", "a", n) : move("a", "b", n))),
+      async () => {
+        const both = await other.kv.getMany([
+          ["place", "a"],
+          ["place", "b"],
+        ]);
+        assert.equal(both.filter((entry) => entry !== undefined).length, 1);
+        assert.equal((await listAll(other, { prefix: ["place"] })).length, 1);
+      },
+    );
   },
 
   "an acknowledged commit is there for a client that is opened afterwards": {
@@ -97,12 +110,18 @@ const atomicity = facts("commit", {
     run: async ({ open, topic }) => {
       const { client, engine } = await open();
       const { version } = await engine.kv.commit({
-        mutations: [{ set: ["k"], value: "kept" }, { append: topic("t"), records: ["kept"] }],
+        mutations: [
+          { set: ["k"], value: "kept" },
+          { append: topic("t"), records: ["kept"] },
+        ],
       });
       await client.close();
       const { engine: later } = await open();
       assert.deepEqual(await later.kv.get(["k"]), { key: ["k"], value: "kept", version });
-      assert.deepEqual((await later.log.read("t")).map(({ value }) => value), ["kept"]);
+      assert.deepEqual(
+        (await later.log.read("t")).map(({ value }) => value),
+        ["kept"],
+      );
     },
   },
 });
@@ -170,10 +189,17 @@ const versions = facts("commit", {
   "all keys of one commit have its version, and others keep theirs": async ({ engine }) => {
     const { version: before } = await engine.kv.set(["before"], 1);
     const { version } = await engine.kv.commit({
-      mutations: [{ set: ["a"], value: 1 }, { add: ["b"], delta: 1 }, { set: ["c"], value: 1, ttl: "1h" }],
+      mutations: [
+        { set: ["a"], value: 1 },
+        { add: ["b"], delta: 1 },
+        { set: ["c"], value: 1, ttl: "1h" },
+      ],
     });
     const found = await engine.kv.getMany([["a"], ["b"], ["c"], ["before"]]);
-    assert.deepEqual(found.map((entry) => entry?.version), [version, version, version, before]);
+    assert.deepEqual(
+      found.map((entry) => entry?.version),
+      [version, version, version, before],
+    );
     assert.notEqual(version, before);
   },
 
@@ -200,10 +226,25 @@ const versions = facts("commit", {
 const duplicates = facts("commit", {
   "a key mutated twice in a batch is refused": async ({ engine }) => {
     const batches: Batch[] = [
-      { mutations: [{ set: ["k"], value: 1 }, { set: ["k"], value: 2 }] },
+      {
+        mutations: [
+          { set: ["k"], value: 1 },
+          { set: ["k"], value: 2 },
+        ],
+      },
       { mutations: [{ set: ["k"], value: 1 }, { set: ["a"], value: 1 }, { delete: ["k"] }] },
-      { mutations: [{ add: ["k"], delta: 1 }, { add: ["k"], delta: 1 }] },
-      { mutations: [{ set: ["k", 5], value: 1 }, { set: ["k", 5n], value: 1 }] },
+      {
+        mutations: [
+          { add: ["k"], delta: 1 },
+          { add: ["k"], delta: 1 },
+        ],
+      },
+      {
+        mutations: [
+          { set: ["k", 5], value: 1 },
+          { set: ["k", 5n], value: 1 },
+        ],
+      },
     ];
     for (const batch of batches) {
       await failsWith("INVALID_ARGUMENT", () => engine.kv.commit(batch), "mutations");
@@ -214,14 +255,22 @@ const duplicates = facts("commit", {
 
   "a topic appended to twice in a batch is refused, also under its two spellings": async ({ engine, topic }) => {
     for (const second of ["t", ["t"]]) {
-      const mutations = [{ append: topic("t"), records: [1] }, { append: second, records: [2] }];
+      const mutations = [
+        { append: topic("t"), records: [1] },
+        { append: second, records: [2] },
+      ];
       await failsWith("INVALID_ARGUMENT", () => engine.kv.commit({ mutations }), "mutations[1]");
     }
     assert.deepEqual(await engine.log.bounds("t"), { first: 0, next: 0 });
   },
 
   "a key and a topic of the same name are two things": async ({ engine, topic }) => {
-    await engine.kv.commit({ mutations: [{ set: ["x"], value: 1 }, { append: topic("x"), records: [2] }] });
+    await engine.kv.commit({
+      mutations: [
+        { set: ["x"], value: 1 },
+        { append: topic("x"), records: [2] },
+      ],
+    });
     assert.equal(await valueOf(engine, ["x"]), 1);
     assert.equal((await engine.log.read("x"))[0]?.value, 2);
     await engine.kv.delete(["x"]);
@@ -248,21 +297,30 @@ const aborting = facts("commit", {
     assert.equal((await engine.log.bounds("t")).next, 0);
   },
 
-  "a commit aborted in flight is withdrawn, done, or of unknown outcome, and says which": async ({ engine, eventually }) => {
+  "a commit aborted in flight is withdrawn, done, or of unknown outcome, and says which": async ({
+    engine,
+    eventually,
+  }) => {
     for (const round of numbers(20)) {
       const key: Key = ["k", round];
       const controller = new AbortController();
       const reason = new Error(`round ${round}`);
       const commit = engine.kv.set(key, round, { signal: controller.signal });
       controller.abort(reason);
-      const outcome = await commit.then(() => "done" as const, (error: unknown) => ({ error }));
+      const outcome = await commit.then(
+        () => "done" as const,
+        (error: unknown) => ({ error }),
+      );
       if (outcome === "done") {
         assert.equal(await valueOf(engine, key), round);
       } else if (isAshlarError(outcome.error, "OUTCOME_UNKNOWN")) {
         assert.equal(outcome.error.cause, reason);
         // It may yet arrive: a later commit that refuses it settles the doubt.
         await eventually("an end of the doubt", async () => {
-          const settled = await engine.kv.tryCommit({ checks: [{ key, version: undefined }], mutations: [{ delete: key }] });
+          const settled = await engine.kv.tryCommit({
+            checks: [{ key, version: undefined }],
+            mutations: [{ delete: key }],
+          });
           return settled.ok || (await valueOf(engine, key)) === round;
         });
       } else {

@@ -17,7 +17,8 @@ async function answer(engine: Engine, batch: Batch): Promise<{ verdict: Verdict;
     const adds = outcome.adds.map(({ value }) => value);
     return { verdict: { ok: true, adds, offsets: outcome.offsets }, version: outcome.version };
   } catch (error) {
-    if (isAshlarError(error, "INVALID_STATE")) return { verdict: { ok: false, error: "INVALID_STATE" }, version: undefined };
+    if (isAshlarError(error, "INVALID_STATE"))
+      return { verdict: { ok: false, error: "INVALID_STATE" }, version: undefined };
     throw error;
   }
 }
@@ -57,7 +58,11 @@ const differential = facts("concurrency", {
 async function sameReads({ engine, chance }: Pick<CaseContext, "engine" | "chance">, oracle: Oracle): Promise<void> {
   const [range, key] = [randomRange(chance), chance.pick(fewKeys)];
   const options = { reverse: chance.hits(0.5), ...(chance.hits(0.5) && { limit: chance.below(5) }) };
-  assert.deepEqual((await listAll(engine, range, options)).map(bare), oracle.list(range, options), JSON.stringify([range, options]));
+  assert.deepEqual(
+    (await listAll(engine, range, options)).map(bare),
+    oracle.list(range, options),
+    JSON.stringify([range, options]),
+  );
   assert.deepEqual(await engine.kv.get(key), oracle.get(key));
 }
 
@@ -80,7 +85,9 @@ class Recorder {
   /** Reads everything in one snapshot. */
   async read(engine: Engine, byKeys: boolean): Promise<readonly OracleEntry[]> {
     const called = this.tick();
-    const found = byKeys ? (await engine.kv.getMany(fewKeys)).filter((entry) => entry !== undefined) : await listAll(engine, {}, { limit: fewKeys.length + 1 });
+    const found = byKeys
+      ? (await engine.kv.getMany(fewKeys)).filter((entry) => entry !== undefined)
+      : await listAll(engine, {}, { limit: fewKeys.length + 1 });
     const entries = found.map(bare);
     this.reads.push({ entries, called, returned: this.tick() });
     return entries;
@@ -107,7 +114,10 @@ async function work(context: CaseContext, recorder: Recorder, engine: Engine, na
     const { checks, mutations } = randomBatch(chance, knowledge);
     const id = `${name}${round}`;
     const written = mutations?.filter((mutation) => !("append" in mutation)) ?? [];
-    await recorder.commit(engine, id, { checks: checks ?? [], mutations: [...written, { append: "history", records: [id] }] });
+    await recorder.commit(engine, id, {
+      checks: checks ?? [],
+      mutations: [...written, { append: "history", records: [id] }],
+    });
   }
 }
 
@@ -128,7 +138,10 @@ const histories = facts("concurrency", {
       const final = (await listAll(engine, {})).map(bare);
       const versions = JSON.stringify(final.map(({ version }) => version));
       for (const follower of followers) {
-        await soon("the last state", follower.until(({ entries }) => JSON.stringify(entries.map(({ version }) => version)) === versions));
+        await soon(
+          "the last state",
+          follower.until(({ entries }) => JSON.stringify(entries.map(({ version }) => version)) === versions),
+        );
       }
       const order = (await engine.log.read<string>("history")).map(({ value }) => value);
       const { commits, reads } = recorder;
@@ -155,7 +168,7 @@ const histories = facts("concurrency", {
       };
       await Promise.all(numbers(6).map((i) => client("abcdef".charAt(i), i % 2 ? engine : other)));
       const lists: Record<string, string[]> = {};
-      for (const list of listNames) lists[list] = ((await engine.kv.get<string[]>(["list", list]))?.value ?? []);
+      for (const list of listNames) lists[list] = (await engine.kv.get<string[]>(["list", list]))?.value ?? [];
       lists["order"] = (await engine.log.read<string>("order")).map(({ value }) => value);
       const sets: Record<string, string[]> = {};
       for (const set of setNames) sets[set] = await readSet(engine, set);

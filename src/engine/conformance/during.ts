@@ -4,7 +4,11 @@ import type { Runtime } from "../../core/index.ts";
  * Repeats `meanwhile`, one run after another, until the work is done; at least once. Fails with the first failure, after both have
  * ended.
  */
-export async function during(runtime: Runtime, work: Promise<unknown>, meanwhile: () => Promise<unknown>): Promise<void> {
+export async function during(
+  runtime: Runtime,
+  work: Promise<unknown>,
+  meanwhile: () => Promise<unknown>,
+): Promise<void> {
   let working = true;
   const done = work.finally(() => {
     working = false;
@@ -26,7 +30,7 @@ export async function repeat(count: number, run: (round: number) => Promise<unkn
   for (let round = 0; round < count; round++) await run(round);
 }
 
-/** One turn of the event loop. */
-function turn(runtime: Runtime): Promise<void> {
+/** One turn of the event loop, for timers and for everyone else. */
+export function turn(runtime: Runtime): Promise<void> {
   return new Promise((resolve) => void runtime.timers.immediate(resolve));
 }

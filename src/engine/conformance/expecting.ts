@@ -5,7 +5,11 @@ import { type AshlarError, isAshlarError } from "../../core/index.ts";
  * The work fails with an Ashlar error of this code, thrown at once or later. `mentions`: what the message must contain.
  * Resolves with the error.
  */
-export async function failsWith(code: string, work: () => unknown, ...mentions: readonly (string | RegExp)[]): Promise<AshlarError> {
+export async function failsWith(
+  code: string,
+  work: () => unknown,
+  ...mentions: readonly (string | RegExp)[]
+): Promise<AshlarError> {
   const error = await failureOf(work);
   assert.ok(isAshlarError(error, code), `expected ${code}, met ${describe(error)}`);
   for (const mention of mentions) {

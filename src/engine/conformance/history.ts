@@ -65,7 +65,8 @@ export function findViolation({ commits, reads, observations, order }: History):
 function misplaced(done: readonly CommitRecord[]): string | undefined {
   let latest: CommitRecord | undefined;
   for (const commit of done) {
-    if (latest && commit.returned < latest.called) return `${commit.id} had returned before ${latest.id} was called, yet comes after it`;
+    if (latest && commit.returned < latest.called)
+      return `${commit.id} had returned before ${latest.id} was called, yet comes after it`;
     if (!latest || commit.called > latest.called) latest = commit;
   }
   return undefined;
@@ -76,15 +77,21 @@ function replay(done: readonly CommitRecord[], states: Oracle[]): string | undef
   for (const { id, batch, verdict, version } of done) {
     const next = (states.at(-1) as Oracle).clone();
     const expected = next.judge(batch);
-    if (!sameVerdict(expected, verdict)) return `${id} gave ${show(verdict)}; after what the log has before it: ${show(expected)}`;
+    if (!sameVerdict(expected, verdict))
+      return `${id} gave ${show(verdict)}; after what the log has before it: ${show(expected)}`;
     next.apply(batch, version as Version);
     states.push(next);
   }
   return undefined;
 }
 
-function misjudged({ id, batch, verdict, ...interval }: CommitRecord, done: readonly CommitRecord[], states: readonly Oracle[]): string | undefined {
-  if (verdict.ok || possible(interval, done, states).some((state) => sameVerdict(state.judge(batch), verdict))) return undefined;
+function misjudged(
+  { id, batch, verdict, ...interval }: CommitRecord,
+  done: readonly CommitRecord[],
+  states: readonly Oracle[],
+): string | undefined {
+  if (verdict.ok || possible(interval, done, states).some((state) => sameVerdict(state.judge(batch), verdict)))
+    return undefined;
   return `${id} was answered ${show(verdict)}, which was right at no time between its call and its return`;
 }
 
@@ -104,7 +111,11 @@ function unreal(observation: Observation, states: readonly Oracle[]): string | u
 }
 
 /** The states that a store may have been in between the call and the return. */
-function possible({ called, returned }: Interval, done: readonly CommitRecord[], states: readonly Oracle[]): readonly Oracle[] {
+function possible(
+  { called, returned }: Interval,
+  done: readonly CommitRecord[],
+  states: readonly Oracle[],
+): readonly Oracle[] {
   const first = done.findLastIndex((commit) => commit.returned < called) + 1;
   const after = done.findIndex((commit) => commit.called > returned);
   return states.slice(first, (after < 0 ? done.length : after) + 1);
@@ -115,7 +126,10 @@ function sameVerdict(a: Verdict, b: Verdict): boolean {
 }
 
 function sameEntries(a: readonly OracleEntry[], b: readonly OracleEntry[]): boolean {
-  return a.length === b.length && a.every(({ key, version }, i) => sameKey(key, b[i]?.key as Key) && version === b[i]?.version);
+  return (
+    a.length === b.length &&
+    a.every(({ key, version }, i) => sameKey(key, b[i]?.key as Key) && version === b[i]?.version)
+  );
 }
 
 function sameKey(a: Key, b: Key): boolean {

@@ -96,12 +96,22 @@ const values: Readonly<Record<string, unknown>> = {
   "undefined members": { a: undefined, b: [undefined, null] },
   "a date": new Date(8.64e15),
   "a date that is none": new Date(Number.NaN),
-  "a map": new Map<unknown, unknown>([[{ key: 1 }, new Map([[Number.NaN, -0]])], ["x", undefined]]),
+  "a map": new Map<unknown, unknown>([
+    [{ key: 1 }, new Map([[Number.NaN, -0]])],
+    ["x", undefined],
+  ]),
   "a set": new Set([1, "1", 1n, null, bytes(1)]),
   "a regular expression": /a[/\]]+\u{1f600}/giu,
-  "typed arrays": [new Float64Array([-0, Number.NaN]), new Int16Array([-1]), new BigInt64Array([-1n]), new DataView(new ArrayBuffer(3))],
+  "typed arrays": [
+    new Float64Array([-0, Number.NaN]),
+    new Int16Array([-1]),
+    new BigInt64Array([-1n]),
+    new DataView(new ArrayBuffer(3)),
+  ],
   "an array buffer": new Uint8Array([1, 2, 3]).buffer,
-  "names that mean something to objects": JSON.parse('{"__proto__": {"polluted": true}, "constructor": 1, "toString": 2, "": 3, "1": 4}'),
+  "names that mean something to objects": JSON.parse(
+    '{"__proto__": {"polluted": true}, "constructor": 1, "toString": 2, "": 3, "1": 4}',
+  ),
   "a cyclic object": cyclic,
   "an object twice": [repeated, repeated],
   "a deep object": numbers(400).reduce<unknown>((inner, i) => ({ [i]: inner }), "bottom"),
@@ -132,10 +142,17 @@ const keyFacts = facts("hostile", {
   },
 
   "keys of every kind are listed in the order of tuples": async ({ engine, other, chance }) => {
-    for (const [i, part] of parts.slice(1).entries()) assert.ok(compareKeys([parts[i] as KeyPart], [part]) < 0, `part ${i}`);
-    const keys: Key[] = parts.flatMap((part): Key[] => [["o", part], ["o", part, chance.pick(parts)]]);
+    for (const [i, part] of parts.slice(1).entries())
+      assert.ok(compareKeys([parts[i] as KeyPart], [part]) < 0, `part ${i}`);
+    const keys: Key[] = parts.flatMap((part): Key[] => [
+      ["o", part],
+      ["o", part, chance.pick(parts)],
+    ]);
     const shuffled = keys.map((key) => [chance.next(), key] as const).sort(([a], [b]) => a - b);
-    await fill(engine, shuffled.map(([, key]) => key));
+    await fill(
+      engine,
+      shuffled.map(([, key]) => key),
+    );
     const sorted = keys.toSorted(compareKeys);
     assert.deepEqual(await listKeys(other, { prefix: ["o"] }), sorted);
     assert.deepEqual(await listKeys(other, { prefix: ["o"] }, { reverse: true }), sorted.toReversed());
@@ -144,7 +161,11 @@ const keyFacts = facts("hostile", {
       assert.equal(below?.key.length, 3, `below part ${i}`);
       assert.deepEqual(await listKeys(engine, { start: ["o", part] }, { limit: 1 }), [["o", part]]);
       const next = parts[i + 1];
-      if (next !== undefined) assert.deepEqual(await listKeys(engine, { prefix: ["o"], start: ["o", part], end: ["o", next] }), [["o", part], below?.key]);
+      if (next !== undefined)
+        assert.deepEqual(await listKeys(engine, { prefix: ["o"], start: ["o", part], end: ["o", next] }), [
+          ["o", part],
+          below?.key,
+        ]);
     }
   },
 
@@ -185,7 +206,13 @@ const keyFacts = facts("hostile", {
 });
 
 const valueFacts = facts("hostile", {
-  "values of every kind come back as they were, from keys, topics, messages and transactions": async ({ engine, other, topic, defer, soon }) => {
+  "values of every kind come back as they were, from keys, topics, messages and transactions": async ({
+    engine,
+    other,
+    topic,
+    defer,
+    soon,
+  }) => {
     const subscription = await other.bus.subscribe("s");
     defer(() => subscription.close());
     const messages = subscription[Symbol.asyncIterator]();
@@ -209,7 +236,16 @@ const valueFacts = facts("hostile", {
     for (const [name, value] of Object.entries(refusedValues)) {
       const calls: [() => unknown, string][] = [
         [() => engine.kv.set(["k"], value), "value"],
-        [() => engine.kv.commit({ mutations: [{ set: ["a"], value: 1 }, { set: ["k"], value }] }), "value"],
+        [
+          () =>
+            engine.kv.commit({
+              mutations: [
+                { set: ["a"], value: 1 },
+                { set: ["k"], value },
+              ],
+            }),
+          "value",
+        ],
         [() => engine.log.append(topic("t"), [1, value]), "records[1]"],
         [() => engine.bus.publish("s", value), "payload"],
         [() => engine.transact((tx) => tx.set(["k"], value)), "value"],

@@ -60,7 +60,10 @@ const reading = facts("kv", {
 
   "a stale read gives a state that existed and catches up": async ({ engine, other, eventually }) => {
     await engine.kv.set(["k"], 1);
-    await eventually("a stale read of what was there", async () => (await other.kv.get(["k"], { stale: true }))?.value === 1);
+    await eventually(
+      "a stale read of what was there",
+      async () => (await other.kv.get(["k"], { stale: true }))?.value === 1,
+    );
     await engine.kv.set(["k"], 2);
     await eventually("a stale read of the new value", async () => {
       const found = (await other.kv.get(["k"], { stale: true }))?.value;
@@ -70,10 +73,21 @@ const reading = facts("kv", {
   },
 
   "getMany answers in the order asked, undefined where absent, and twice what is asked twice": async ({ engine }) => {
-    await engine.kv.commit({ mutations: [{ set: ["a"], value: 1 }, { set: ["b"], value: 2 }] });
+    await engine.kv.commit({
+      mutations: [
+        { set: ["a"], value: 1 },
+        { set: ["b"], value: 2 },
+      ],
+    });
     const found = await engine.kv.getMany([["b"], ["missing"], ["a"], ["b"]]);
-    assert.deepEqual(found.map((entry) => entry?.value), [2, undefined, 1, 2]);
-    assert.deepEqual(found.map((entry) => entry?.key), [["b"], undefined, ["a"], ["b"]]);
+    assert.deepEqual(
+      found.map((entry) => entry?.value),
+      [2, undefined, 1, 2],
+    );
+    assert.deepEqual(
+      found.map((entry) => entry?.key),
+      [["b"], undefined, ["a"], ["b"]],
+    );
   },
 
   "getMany of no keys is empty": async ({ engine }) => {
@@ -121,7 +135,12 @@ const ranges = facts("kv", {
 
   "a prefix names what lies below it, and neither itself nor its siblings": async ({ engine }) => {
     await plant(engine);
-    await lists(engine, { prefix: ["a"] }, [["a", 1], ["a", 1, "x"], ["a", 2], ["a", 10]]);
+    await lists(engine, { prefix: ["a"] }, [
+      ["a", 1],
+      ["a", 1, "x"],
+      ["a", 2],
+      ["a", 10],
+    ]);
     await lists(engine, { prefix: ["a", 1] }, [["a", 1, "x"]]);
     await lists(engine, { prefix: ["a", 1, "x"] }, []);
     await lists(engine, { prefix: ["missing"] }, []);
@@ -138,15 +157,24 @@ const ranges = facts("kv", {
   "after names what follows a key, what begins with it included": async ({ engine }) => {
     await plant(engine);
     await lists(engine, { after: ["a", 1] }, tree.slice(2));
-    await lists(engine, { after: ["a", 1], end: ["a", 10] }, [["a", 1, "x"], ["a", 2]]);
+    await lists(engine, { after: ["a", 1], end: ["a", 10] }, [
+      ["a", 1, "x"],
+      ["a", 2],
+    ]);
     await lists(engine, { after: ["c", true] }, []);
   },
 
   "a prefix and bounds hold together": async ({ engine }) => {
     await plant(engine);
-    await lists(engine, { prefix: ["a"], start: ["a", 2] }, [["a", 2], ["a", 10]]);
+    await lists(engine, { prefix: ["a"], start: ["a", 2] }, [
+      ["a", 2],
+      ["a", 10],
+    ]);
     await lists(engine, { prefix: ["a"], after: ["a", 2] }, [["a", 10]]);
-    await lists(engine, { prefix: ["a"], end: ["a", 2] }, [["a", 1], ["a", 1, "x"]]);
+    await lists(engine, { prefix: ["a"], end: ["a", 2] }, [
+      ["a", 1],
+      ["a", 1, "x"],
+    ]);
     await lists(engine, { prefix: ["a"], start: ["b"] }, []);
     await lists(engine, { prefix: ["b"], end: ["a", 10] }, []);
   },
@@ -187,14 +215,20 @@ const ranges = facts("kv", {
 const pages = facts("kv", {
   "a list of several pages gives every entry once, both ways": async ({ engine }) => {
     const count = engine.limits.listEntries * 2 + 7;
-    await fill(engine, numbers(count).map((i) => ["n", i]));
+    await fill(
+      engine,
+      numbers(count).map((i) => ["n", i]),
+    );
     assert.deepEqual(await listValues(engine, { prefix: ["n"] }), numbers(count));
     assert.deepEqual(await listValues(engine, { prefix: ["n"] }, { reverse: true }), numbers(count).toReversed());
   },
 
   "a limit holds at, below and above the end of a page": async ({ engine }) => {
     const page = engine.limits.listEntries;
-    await fill(engine, numbers(page + 2).map((i) => ["n", i]));
+    await fill(
+      engine,
+      numbers(page + 2).map((i) => ["n", i]),
+    );
     for (const limit of [page - 1, page, page + 1, page + 2, page + 3]) {
       const expected = Math.min(limit, page + 2);
       assert.equal((await listKeys(engine, { prefix: ["n"] }, { limit })).length, expected);
@@ -204,7 +238,10 @@ const pages = facts("kv", {
 
   "a range that ends exactly with a page ends": async ({ engine }) => {
     const page = engine.limits.listEntries;
-    await fill(engine, numbers(page + 1).map((i) => ["n", i]));
+    await fill(
+      engine,
+      numbers(page + 1).map((i) => ["n", i]),
+    );
     assert.equal((await listKeys(engine, { prefix: ["n"], end: ["n", page] })).length, page);
     assert.equal((await listKeys(engine, { prefix: ["n"], after: ["n", 0] }, { reverse: true })).length, page);
   },
@@ -215,16 +252,26 @@ const pages = facts("kv", {
     await fill(engine, stable);
     const list = async (reverse: boolean) => {
       const found = (await listAll(engine, { prefix: ["n"] }, { reverse })).filter(({ value }) => value !== "passing");
-      assert.deepEqual(found.map(({ key }) => key), reverse ? stable.toReversed() : stable);
+      assert.deepEqual(
+        found.map(({ key }) => key),
+        reverse ? stable.toReversed() : stable,
+      );
     };
-    await during(runtime, repeat(4, (round) => list(round % 2 === 0)), async () => {
-      const key = ["n", chance.below(count) * 2 + 1];
-      await (chance.hits(0.5) ? other.kv.set(key, "passing") : other.kv.delete(key));
-    });
+    await during(
+      runtime,
+      repeat(4, (round) => list(round % 2 === 0)),
+      async () => {
+        const key = ["n", chance.below(count) * 2 + 1];
+        await (chance.hits(0.5) ? other.kv.set(key, "passing") : other.kv.delete(key));
+      },
+    );
   },
 
   "a list that is left early can be followed by others": async ({ engine }) => {
-    await fill(engine, numbers(5).map((i) => ["n", i]));
+    await fill(
+      engine,
+      numbers(5).map((i) => ["n", i]),
+    );
     for await (const { value } of engine.kv.list({ prefix: ["n"] })) if (value === 1) break;
     const [first, second] = [engine.kv.list({ prefix: ["n"] }), engine.kv.list({ prefix: ["n"] })];
     assert.equal((await first.next()).value?.value, 0);
@@ -247,7 +294,10 @@ const aborting = facts("kv", {
   },
 
   "a list whose signal aborts between pages fails with the reason": async ({ engine }) => {
-    await fill(engine, numbers(engine.limits.listEntries + 1).map((i) => ["n", i]));
+    await fill(
+      engine,
+      numbers(engine.limits.listEntries + 1).map((i) => ["n", i]),
+    );
     const controller = new AbortController();
     const reason = new Error("seen enough");
     let seen = 0;

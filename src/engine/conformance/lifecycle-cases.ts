@@ -82,7 +82,9 @@ export const lifecycleFacts = facts("lifecycle", {
       await client.close();
       for (const face of [client, engine, engine.scope("s")]) {
         for (const [name, use] of Object.entries(uses)) {
-          const error = await failsWith("CLOSED", () => use(face)).catch((failure) => assert.fail(`${name}: ${failure.message}`));
+          const error = await failsWith("CLOSED", () => use(face)).catch((failure) =>
+            assert.fail(`${name}: ${failure.message}`),
+          );
           assert.equal(error.retryable, false);
         }
       }
@@ -119,7 +121,12 @@ export const lifecycleFacts = facts("lifecycle", {
       const tail = engine.log.tail(topic("t"));
       const subscription = await engine.bus.subscribe("s");
       const messages = subscription[Symbol.asyncIterator]();
-      const waiting = [watch.next(), tail.next(), messages.next()].map((next) => next.then(({ done }) => done === true || "went on", (error) => error));
+      const waiting = [watch.next(), tail.next(), messages.next()].map((next) =>
+        next.then(
+          ({ done }) => done === true || "went on",
+          (error) => error,
+        ),
+      );
       await soon("closing", client.close());
       const [watched, tailed, heard] = await soon("the end of all that waits", Promise.all(waiting));
       assert.ok(isAshlarError(watched, "CLOSED"), `the watch: ${watched}`);
@@ -131,14 +138,22 @@ export const lifecycleFacts = facts("lifecycle", {
 
   "closing lets commits in flight settle": async ({ open, engine, soon }) => {
     const { client, engine: closing } = await open();
-    const commits = numbers(100).map((i) => closing.kv.set(["k", i], i).then(() => true, (error) => error));
+    const commits = numbers(100).map((i) =>
+      closing.kv.set(["k", i], i).then(
+        () => true,
+        (error) => error,
+      ),
+    );
     await soon("closing", client.close());
     const outcomes = await soon("the commits", Promise.all(commits));
     for (const [i, outcome] of outcomes.entries()) {
       assert.ok(outcome === true || isAshlarError(outcome, "CLOSED"), `commit ${i}: ${outcome}`);
       assert.equal(await valueOf(engine, ["k", i]), outcome === true ? i : undefined);
     }
-    assert.ok(outcomes.every((outcome) => outcome === true), "they were in flight, so they settle");
+    assert.ok(
+      outcomes.every((outcome) => outcome === true),
+      "they were in flight, so they settle",
+    );
   },
 
   "closing while transactions run ends them": {

@@ -81,7 +81,13 @@ export const limitsFacts = facts("limits", {
     const over = valueOfSize(valueBytes + 1);
     const calls: (() => unknown)[] = [
       () => engine.kv.set(["a"], over),
-      () => engine.kv.tryCommit({ mutations: [{ set: ["b"], value: 1 }, { set: ["a"], value: over }] }),
+      () =>
+        engine.kv.tryCommit({
+          mutations: [
+            { set: ["b"], value: 1 },
+            { set: ["a"], value: over },
+          ],
+        }),
       () => engine.log.append("t", ["fine", over]),
       () => engine.transact((tx) => tx.set(["a"], over)),
       () => engine.transact((tx) => void tx.append("t", [over])),
@@ -94,7 +100,11 @@ export const limitsFacts = facts("limits", {
   "a commit may have all the operations of its limit, and not one more": async ({ engine, topic }) => {
     const { operations } = engine.limits;
     const sets = numbers(operations + 1).map((i): Mutation => ({ set: ["n", i], value: 0 }));
-    tellsLimit(await failsWith("LIMIT", () => engine.kv.commit({ mutations: sets }), "operations"), operations + 1, operations);
+    tellsLimit(
+      await failsWith("LIMIT", () => engine.kv.commit({ mutations: sets }), "operations"),
+      operations + 1,
+      operations,
+    );
     await failsWith("LIMIT", () => engine.log.append(topic("t"), numbers(operations + 1)), "operations");
     const half = Math.floor(operations / 2);
     const checks = numbers(operations - half + 1).map((i) => ({ key: ["n", i], version: undefined }));
@@ -114,7 +124,10 @@ export const limitsFacts = facts("limits", {
     const keys = numbers(operations + 1).map((i) => ["n", i]);
     await fill(engine, keys);
     const entries = (await listAll(engine, { prefix: ["n"] })).map(({ key, version }) => ({ key, version }));
-    const check = (count: number) => ({ range: { prefix: ["n"], end: ["n", count] }, entries: entries.slice(0, count) });
+    const check = (count: number) => ({
+      range: { prefix: ["n"], end: ["n", count] },
+      entries: entries.slice(0, count),
+    });
     await failsWith("LIMIT", () => engine.kv.tryCommit({ checks: [check(operations + 1)] }), "operations");
     assert.equal((await engine.kv.tryCommit({ checks: [check(operations - 1)] })).ok, true);
   },
@@ -131,7 +144,11 @@ export const limitsFacts = facts("limits", {
   "a commit may have all the bytes of its limit, and not one more": async ({ engine }) => {
     const { commitBytes } = engine.limits;
     const over = setsOf(engine, commitBytes + 1);
-    tellsLimit(await failsWith("LIMIT", () => engine.kv.commit({ mutations: over }), "bytes"), commitBytes + 1, commitBytes);
+    tellsLimit(
+      await failsWith("LIMIT", () => engine.kv.commit({ mutations: over }), "bytes"),
+      commitBytes + 1,
+      commitBytes,
+    );
     assert.deepEqual(await listAll(engine, {}, { limit: 1 }), []);
     const fits = setsOf(engine, commitBytes);
     assert.equal((await engine.kv.commit({ mutations: fits })).ok, true);
@@ -151,7 +168,9 @@ export const limitsFacts = facts("limits", {
 
   "what is within the portable limits is taken": async ({ engine, topic }) => {
     const value = valueOfSize(portableLimits.valueBytes);
-    await engine.kv.commit({ mutations: numbers(3).map((i) => ({ set: keyOf(engine, portableLimits.keyBytes, `k${i}`), value })) });
+    await engine.kv.commit({
+      mutations: numbers(3).map((i) => ({ set: keyOf(engine, portableLimits.keyBytes, `k${i}`), value })),
+    });
     const rest = portableLimits.operations;
     await engine.kv.commit({ mutations: numbers(rest).map((i) => ({ set: ["n", i], value: i })) });
     await engine.log.append(topic("t"), numbers(rest));

@@ -18,7 +18,11 @@ async function readAll<V = unknown>(engine: Engine, topic: Topic, limit?: number
 }
 
 /** Tails the topic until so many records have come, and gives them. */
-async function tailTo<V = unknown>({ soon }: CaseContext, tail: AsyncIterator<LogRecord<V>[]>, count: number): Promise<LogRecord<V>[]> {
+async function tailTo<V = unknown>(
+  { soon }: CaseContext,
+  tail: AsyncIterator<LogRecord<V>[]>,
+  count: number,
+): Promise<LogRecord<V>[]> {
   const records: LogRecord<V>[] = [];
   while (records.length < count) {
     const next = await soon(`record ${records.length} of ${count}`, tail.next());
@@ -63,7 +67,11 @@ const reading = facts("log", {
 
   "a read gives 1000 records at most unless asked for more": async ({ engine, topic }) => {
     const count = 1100;
-    for (let from = 0; from < count; from += 100) await engine.log.append(topic("t"), numbers(100).map((i) => from + i));
+    for (let from = 0; from < count; from += 100)
+      await engine.log.append(
+        topic("t"),
+        numbers(100).map((i) => from + i),
+      );
     assert.equal((await engine.log.read("t")).length, 1000);
     assert.deepEqual(values(await readAll(engine, "t")), numbers(count));
     assert.deepEqual(values(await readAll(engine, "t", 37)), numbers(count));
@@ -72,7 +80,10 @@ const reading = facts("log", {
 
   "a read ends at about its bytes, but gives one record at least": async ({ engine, topic }) => {
     const record = "x".repeat(1000);
-    await engine.log.append(topic("t"), numbers(20).map(() => record));
+    await engine.log.append(
+      topic("t"),
+      numbers(20).map(() => record),
+    );
     const { length } = await engine.log.read("t", { bytes: 5000 });
     assert.ok(length >= 1 && length <= 8, `${length} records of 1000 bytes for a bound of 5000`);
     assert.equal((await engine.log.read("t", { bytes: 1 })).length, 1);
@@ -87,7 +98,9 @@ const reading = facts("log", {
   "records are as large as the limit allows": async ({ engine, topic }) => {
     const record = new Uint8Array(Math.min(engine.limits.valueBytes, engine.limits.commitBytes / 2) - 100).fill(0xc1);
     await engine.log.append(topic("t"), ["small", record]);
-    assert.deepEqual(await engine.log.read("t", { from: 1 }), [{ ...(await engine.log.read("t", { from: 1 }))[0], offset: 1, value: record }]);
+    assert.deepEqual(await engine.log.read("t", { from: 1 }), [
+      { ...(await engine.log.read("t", { from: 1 }))[0], offset: 1, value: record },
+    ]);
   },
 
   "the time of a record is the engine's clock at the append, and never decreases": {
@@ -98,20 +111,36 @@ const reading = facts("log", {
       const after = await engine.now();
       const times = (await engine.log.read("t")).map(({ time }) => time);
       for (const [i, time] of times.entries()) {
-        assert.ok(time >= Math.floor(before) && time <= Math.ceil(after), `${time} is not within ${before} and ${after}`);
+        assert.ok(
+          time >= Math.floor(before) && time <= Math.ceil(after),
+          `${time} is not within ${before} and ${after}`,
+        );
         assert.ok(i === 0 || time >= (times[i - 1] as number));
       }
     },
   },
 
   "topics are many and apart, and a string is the tuple of it alone": async ({ engine, topic }) => {
-    const topics: Topic[] = ["t", "t2", ["t", 1], ["t", "1"], ["t", 1, 2], ["t", true], [1], "", "a b/c\u0000", [new Uint8Array([0, 255])]];
+    const topics: Topic[] = [
+      "t",
+      "t2",
+      ["t", 1],
+      ["t", "1"],
+      ["t", 1, 2],
+      ["t", true],
+      [1],
+      "",
+      "a b/c\u0000",
+      [new Uint8Array([0, 255])],
+    ];
     for (const [i, name] of topics.entries()) assert.equal(await engine.log.append(topic(name), [i]), 0);
     for (const [i, name] of topics.entries()) assert.deepEqual(values(await engine.log.read(name)), [i]);
     assert.equal(await engine.log.append(["t"], ["more"]), 1);
     assert.deepEqual(values(await engine.log.read("t")), [0, "more"]);
     const many = numbers(100).map((i) => ["many", i]);
-    await engine.kv.commit({ mutations: many.slice(0, 50).map((name) => ({ append: topic(name), records: [name[1]] })) });
+    await engine.kv.commit({
+      mutations: many.slice(0, 50).map((name) => ({ append: topic(name), records: [name[1]] })),
+    });
     await Promise.all(many.slice(50).map((name) => engine.log.append(topic(name), [name[1]])));
     for (const name of many) assert.deepEqual(values(await engine.log.read(name)), [name[1]]);
   },
@@ -140,7 +169,12 @@ const joining = facts("log", {
         mutations: [{ append: topic("t"), records: ["never", "never"] }],
       });
       assert.equal(refused.ok, false);
-      const sum = await engine.kv.tryCommit({ mutations: [{ append: "t", records: ["never"] }, { add: ["k"], delta: 1, ceiling: 0 }] });
+      const sum = await engine.kv.tryCommit({
+        mutations: [
+          { append: "t", records: ["never"] },
+          { add: ["k"], delta: 1, ceiling: 0 },
+        ],
+      });
       assert.equal(sum.ok, false);
       assert.equal(await engine.log.append("t", [i]), i);
     }
@@ -149,7 +183,12 @@ const joining = facts("log", {
 
   "readers see a record no later than the keys of its commit": async ({ engine, other, topic }) => {
     for (const n of numbers(30)) {
-      await engine.kv.commit({ mutations: [{ set: ["n"], value: n }, { append: topic("t"), records: [n] }] });
+      await engine.kv.commit({
+        mutations: [
+          { set: ["n"], value: n },
+          { append: topic("t"), records: [n] },
+        ],
+      });
       const seen = (await valueOf(other, ["n"])) as number;
       assert.equal((await other.log.bounds("t")).next, seen + 1);
       assert.equal((await other.log.read("t", { from: seen }))[0]?.value, seen);
@@ -185,7 +224,11 @@ const trimming = facts("log", {
   },
 
   "trimming piece by piece keeps the rest whole": async ({ engine, topic }) => {
-    for (const i of numbers(12)) await engine.log.append(topic("t"), numbers(i % 4 + 1).map((j) => [i, j]));
+    for (const i of numbers(12))
+      await engine.log.append(
+        topic("t"),
+        numbers((i % 4) + 1).map((j) => [i, j]),
+      );
     const all = await readAll(engine, "t");
     for (let before = 0; before <= all.length; before += 3) {
       await engine.log.trim("t", before);
@@ -259,7 +302,10 @@ const tailing = facts("log", {
     for (let seen = 0; seen < 10; seen += sizes.at(-1) as number) {
       sizes.push(((await soon("an array", tail.next())).value as LogRecord[]).length);
     }
-    assert.ok(sizes.every((size) => size >= 1 && size <= 4), String(sizes));
+    assert.ok(
+      sizes.every((size) => size >= 1 && size <= 4),
+      String(sizes),
+    );
   },
 
   "records of several clients become visible in order: a tail never skips one": {
@@ -271,14 +317,21 @@ const tailing = facts("log", {
       const [writers, each] = [8, 25];
       const total = writers * each * 2;
       const write = async (writer: number): Promise<void> => {
-        for (const n of numbers(each)) await (writer % 2 ? engine : other).log.append("t", [[writer, 2 * n], [writer, 2 * n + 1]]);
+        for (const n of numbers(each))
+          await (writer % 2 ? engine : other).log.append("t", [
+            [writer, 2 * n],
+            [writer, 2 * n + 1],
+          ]);
       };
       const writing = Promise.all(numbers(writers).map(write));
       for (const records of await Promise.all(tails.map((tail) => tailTo(context, tail, total)))) {
         assert.deepEqual(offsets(records), numbers(total));
         for (const writer of numbers(writers)) {
           const own = values(records).filter((value) => (value as number[])[0] === writer);
-          assert.deepEqual(own.map((value) => (value as number[])[1]), numbers(each * 2));
+          assert.deepEqual(
+            own.map((value) => (value as number[])[1]),
+            numbers(each * 2),
+          );
         }
         // The two records of one append stand next to each other.
         for (let i = 0; i < total; i += 2) assert.equal(records[i]?.value[0], records[i + 1]?.value[0]);

@@ -51,7 +51,8 @@ export class Oracle {
       const value = this.#sum(each);
       if (value === undefined) return { ok: false, error: "INVALID_STATE" };
       const ceiling = number(each.ceiling);
-      if (ceiling !== undefined && value > ceiling) return { ok: false, refusal: { reason: "ceiling", mutation, value, ceiling } };
+      if (ceiling !== undefined && value > ceiling)
+        return { ok: false, refusal: { reason: "ceiling", mutation, value, ceiling } };
       adds.push(value);
     }
     return { ok: true, adds, offsets };

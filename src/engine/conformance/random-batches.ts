@@ -47,7 +47,8 @@ export function randomBatch(chance: Chance, knowledge: Knowledge): Batch {
   const checks = numbers(chance.pick([0, 0, 1, 1, 2, 3])).map(() => randomCheck(chance, knowledge));
   const targets = fewKeys.filter(() => chance.hits(0.25));
   const mutations = targets.map((key) => randomMutation(chance, key));
-  if (chance.hits(0.2)) mutations.push({ append: chance.pick<string | Key>(["t", ["t", 1]]), records: numbers(chance.below(3) + 1) });
+  if (chance.hits(0.2))
+    mutations.push({ append: chance.pick<string | Key>(["t", ["t", 1]]), records: numbers(chance.below(3) + 1) });
   return { checks, mutations };
 }
 

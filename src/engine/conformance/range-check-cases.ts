@@ -57,7 +57,12 @@ export const rangeCheckFacts = facts("range-check", {
     await plant(engine);
     const empty: KeyRange[] = [{ prefix: ["none"] }, { key: ["r", 11] }, { start: ["r", 11], end: ["r", 20] }];
     for (const range of empty) await holds(engine, { range, entries: [] });
-    await engine.kv.commit({ mutations: [{ set: ["none", 1], value: 0 }, { set: ["r", 11], value: 0 }] });
+    await engine.kv.commit({
+      mutations: [
+        { set: ["none", 1], value: 0 },
+        { set: ["r", 11], value: 0 },
+      ],
+    });
     for (const range of empty) await fails(engine, { range, entries: [] });
   },
 
@@ -131,7 +136,10 @@ export const rangeCheckFacts = facts("range-check", {
 
   "a check of a large range notices one change in it": async ({ engine }) => {
     const count = Math.min(engine.limits.operations - 2, engine.limits.listEntries + 50);
-    await fill(engine, numbers(count).map((i) => ["r", i]));
+    await fill(
+      engine,
+      numbers(count).map((i) => ["r", i]),
+    );
     const check = await remember(engine, below);
     assert.equal(check.entries.length, count);
     await holds(engine, check);
@@ -147,7 +155,12 @@ export const rangeCheckFacts = facts("range-check", {
         const batch: Batch = { checks: [check], mutations: [{ set: ["race", round, name], value: 0 }] };
         return client.kv.tryCommit(batch);
       };
-      const outcomes = await Promise.all([insert(engine, "a"), insert(other, "b"), insert(engine, "c"), insert(other, "d")]);
+      const outcomes = await Promise.all([
+        insert(engine, "a"),
+        insert(other, "b"),
+        insert(engine, "c"),
+        insert(other, "d"),
+      ]);
       assert.equal(outcomes.filter(({ ok }) => ok).length, 1);
       assert.equal((await listAll(engine, range)).length, 1);
     }

@@ -60,7 +60,8 @@ export async function report(suite: Conformance, options: ReportOptions = {}): P
     }
   };
   await Promise.all(Array.from({ length: options.concurrency ?? 6 }, work));
-  const count = (outcome: CaseResult["outcome"]): number => results.filter((result) => result.outcome === outcome).length;
+  const count = (outcome: CaseResult["outcome"]): number =>
+    results.filter((result) => result.outcome === outcome).length;
   return {
     engine: engine.name,
     guarantees: judgeGuarantees(engine, results),
@@ -107,13 +108,19 @@ function judgeGuarantees({ guarantees }: Engine, results: readonly CaseResult[])
   });
 }
 
-function evidenceFor(guarantee: keyof Guarantees, results: readonly CaseResult[]): Pick<GuaranteeResult, "outcome" | "evidence"> {
+function evidenceFor(
+  guarantee: keyof Guarantees,
+  results: readonly CaseResult[],
+): Pick<GuaranteeResult, "outcome" | "evidence"> {
   const about = results.filter((result) => result.guarantee === guarantee && result.outcome !== "not-asked");
   const failed = about.find(({ outcome }) => outcome === "failed");
   if (failed) return { outcome: "failed", evidence: `${failed.contract}: ${failed.name}` };
   if (about.length === 0) return { outcome: "not-asked", evidence: unasked[guarantee] ?? "no case about it was asked" };
   const limit = asFarAsAsked[guarantee];
-  return { outcome: "passed", evidence: `${about.length} ${about.length === 1 ? "case" : "cases"}${limit === undefined ? "" : `, ${limit}`}` };
+  return {
+    outcome: "passed",
+    evidence: `${about.length} ${about.length === 1 ? "case" : "cases"}${limit === undefined ? "" : `, ${limit}`}`,
+  };
 }
 
 const marks: Readonly<Record<CaseResult["outcome"], string>> = { passed: "✓", failed: "✗", "not-asked": "–" };
@@ -137,7 +144,8 @@ export function renderReport(found: Report): string {
     lines.push(`  ${marks[result.outcome]} ${result.name}  ${more}`);
   }
   for (const result of found.results) {
-    if (result.outcome === "failed") lines.push("", `✗ ${result.contract}: ${result.name}`, indent(describeError(result.error)));
+    if (result.outcome === "failed")
+      lines.push("", `✗ ${result.contract}: ${result.name}`, indent(describeError(result.error)));
   }
   return lines.join("\n");
 }

@@ -11,7 +11,10 @@ const neighbours: readonly (readonly [Key, Key])[] = [
   [["a"], ["ab"]],
   [["a", "b"], ["ab"]],
   [["a"], ["a\u0000"]],
-  [["a", ""], ["a", "", ""]],
+  [
+    ["a", ""],
+    ["a", "", ""],
+  ],
   [[1], ["1"]],
   [[1], [256]],
   [[true], [false]],
@@ -23,14 +26,28 @@ const neighbours: readonly (readonly [Key, Key])[] = [
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 async function writeAll(engine: Engine, mark: string): Promise<void> {
-  await engine.kv.commit({ mutations: [{ set: ["k"], value: mark }, { append: "t", records: [mark] }] });
+  await engine.kv.commit({
+    mutations: [
+      { set: ["k"], value: mark },
+      { append: "t", records: [mark] },
+    ],
+  });
   await engine.blob.put(["b"], bytes(mark));
 }
 
 async function holdsOnly(engine: Engine, mark: string): Promise<void> {
-  assert.deepEqual((await listAll(engine, {})).map(({ key, value }) => [key, value]), [[["k"], mark]]);
-  assert.deepEqual((await engine.log.read("t")).map(({ value }) => value), [mark]);
-  assert.deepEqual((await Array.fromAsync(engine.blob.list({}))).map(({ key }) => key), [["b"]]);
+  assert.deepEqual(
+    (await listAll(engine, {})).map(({ key, value }) => [key, value]),
+    [[["k"], mark]],
+  );
+  assert.deepEqual(
+    (await engine.log.read("t")).map(({ value }) => value),
+    [mark],
+  );
+  assert.deepEqual(
+    (await Array.fromAsync(engine.blob.list({}))).map(({ key }) => key),
+    [["b"]],
+  );
   assert.deepEqual(await (await engine.blob.get(["b"]))?.bytes(), bytes(mark));
 }
 
@@ -68,11 +85,29 @@ export const scopeFacts = facts("scope", {
   "a scope sees and watches what lies below its parts, under shorter keys": async ({ engine, other, follow, soon }) => {
     const scope = engine.scope("s", 1);
     const follower = await follow(scope, {}).begun();
-    await other.kv.commit({ mutations: [{ set: ["s", 1, "k"], value: "from outside" }, { set: ["s", 2, "k"], value: "elsewhere" }, { set: ["s", 1], value: "itself" }] });
-    await soon("the change", follower.until((f) => f.get("k") === "from outside"));
-    assert.deepEqual(follower.entries.map(({ key }) => key), [["k"]]);
-    assert.deepEqual((await listAll(scope, {})).map(({ key, value }) => [key, value]), [[["k"], "from outside"]]);
-    assert.deepEqual((await scope.kv.getMany([["k"], ["missing"]])).map((entry) => entry?.key), [["k"], undefined]);
+    await other.kv.commit({
+      mutations: [
+        { set: ["s", 1, "k"], value: "from outside" },
+        { set: ["s", 2, "k"], value: "elsewhere" },
+        { set: ["s", 1], value: "itself" },
+      ],
+    });
+    await soon(
+      "the change",
+      follower.until((f) => f.get("k") === "from outside"),
+    );
+    assert.deepEqual(
+      follower.entries.map(({ key }) => key),
+      [["k"]],
+    );
+    assert.deepEqual(
+      (await listAll(scope, {})).map(({ key, value }) => [key, value]),
+      [[["k"], "from outside"]],
+    );
+    assert.deepEqual(
+      (await scope.kv.getMany([["k"], ["missing"]])).map((entry) => entry?.key),
+      [["k"], undefined],
+    );
     await scope.kv.set(["k2"], "from inside");
     assert.equal(await valueOf(engine, ["s", 1, "k2"]), "from inside");
   },
@@ -80,7 +115,10 @@ export const scopeFacts = facts("scope", {
   "a scope has the log and the objects below its parts": async ({ engine, topic }) => {
     const scope = engine.scope("s", 1);
     await scope.log.append(topic("t", scope), ["inside"]);
-    assert.deepEqual((await engine.log.read(["s", 1, "t"])).map(({ value }) => value), ["inside"]);
+    assert.deepEqual(
+      (await engine.log.read(["s", 1, "t"])).map(({ value }) => value),
+      ["inside"],
+    );
     await engine.log.append(["s", 1, "t"], ["outside"]);
     assert.equal((await scope.log.bounds("t")).next, 2);
     await scope.blob.put(["b"], bytes("inside"));
@@ -110,11 +148,26 @@ export const scopeFacts = facts("scope", {
   },
 
   "a scope may have any parts that a key may have": async ({ engine }) => {
-    const parts: KeyPart[] = ["", "\u0000", "\uffff", "😀", "a/b", "..", 0, -1, Number.MAX_SAFE_INTEGER, 2n ** 70n, true, new Uint8Array([0, 0xff])];
+    const parts: KeyPart[] = [
+      "",
+      "\u0000",
+      "\uffff",
+      "😀",
+      "a/b",
+      "..",
+      0,
+      -1,
+      Number.MAX_SAFE_INTEGER,
+      2n ** 70n,
+      true,
+      new Uint8Array([0, 0xff]),
+    ];
     for (const [i, part] of parts.entries()) {
       const scope = engine.scope(part);
       await scope.kv.set(["k"], i);
-      assert.deepEqual(await listAll(scope, {}), [{ key: ["k"], value: i, version: (await scope.kv.get(["k"]))?.version }]);
+      assert.deepEqual(await listAll(scope, {}), [
+        { key: ["k"], value: i, version: (await scope.kv.get(["k"]))?.version },
+      ]);
     }
     assert.equal((await listKeys(engine, {})).length, parts.length);
     const bad = [1.5, Number.NaN, null, undefined, {}, "\ud800"];
@@ -130,7 +183,10 @@ export const scopeFacts = facts("scope", {
       await using _ = engine.scope("disposed");
     }
     await engine.kv.set(["k"], 1);
-    await soon("a change", follower.until((f) => f.get("k") === 1));
+    await soon(
+      "a change",
+      follower.until((f) => f.get("k") === 1),
+    );
     await engine.scope("s").kv.set(["k"], 2);
     assert.equal(await valueOf(engine, ["s", "k"]), 2);
   },
@@ -153,7 +209,10 @@ export const scopeFacts = facts("scope", {
       await store.bus.publish("a", 1);
       assert.deepEqual(await listKeys(store, {}), [["k"], ["s", "k"]]);
       assert.deepEqual(await listKeys(store, {}, { reverse: true }), [["s", "k"], ["k"]]);
-      assert.deepEqual((await Array.fromAsync(store.blob.list({}))).map(({ key }) => key), [["b"], ["s", "b"]]);
+      assert.deepEqual(
+        (await Array.fromAsync(store.blob.list({}))).map(({ key }) => key),
+        [["b"], ["s", "b"]],
+      );
       for (const i of numbers(3)) assert.equal(await store.log.append("t", [i]), i + 1);
       assert.equal((await store.log.bounds(["s", "t"])).next, 1);
     },

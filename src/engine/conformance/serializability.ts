@@ -75,20 +75,23 @@ class Dependencies {
       const [kind, target, value] = JSON.parse(name) as [string, string, string];
       const held = (kind === "list" ? this.#final.lists : this.#final.sets)[target] ?? [];
       const times = held.filter((each) => each === value).length;
-      if (times !== 1) this.#problems.push(`${value} was written to the ${kind} ${target} once and is there ${times} times`);
+      if (times !== 1)
+        this.#problems.push(`${value} was written to the ${kind} ${target} once and is there ${times} times`);
     }
   }
 
   #wrote(id: string, kind: string, target: string, value: string): void {
     const name = JSON.stringify([kind, target, value]);
-    if (this.#writers.has(name)) throw new Error(`${value} was written twice: the history is not one that can be judged`);
+    if (this.#writers.has(name))
+      throw new Error(`${value} was written twice: the history is not one that can be judged`);
     this.#writers.set(name, id);
   }
 
   /** The writer, or `undefined` with a problem noted: a value from nowhere, such as from a transaction that failed. */
   #writer(kind: string, target: string, value: string): string | undefined {
     const writer = this.#writers.get(JSON.stringify([kind, target, value]));
-    if (writer === undefined) this.#problems.push(`${value} in the ${kind} ${target} was written by no transaction that took place`);
+    if (writer === undefined)
+      this.#problems.push(`${value} in the ${kind} ${target} was written by no transaction that took place`);
     return writer;
   }
 
@@ -100,7 +103,8 @@ class Dependencies {
         this.#edge(before, writer, `appended to ${list} before`);
       }
     }
-    for (const [set, values] of Object.entries(this.#final.sets)) for (const value of values) this.#writer("set", set, value);
+    for (const [set, values] of Object.entries(this.#final.sets))
+      for (const value of values) this.#writer("set", set, value);
   }
 
   #listRead(id: string, list: string, saw: readonly string[]): void {
@@ -113,15 +117,19 @@ class Dependencies {
       return;
     }
     const last = seen.at(-1);
-    if (last !== undefined) this.#edge(this.#writer("list", list, last), id, `wrote ${last}, which was seen in ${list} by`);
+    if (last !== undefined)
+      this.#edge(this.#writer("list", list, last), id, `wrote ${last}, which was seen in ${list} by`);
     const missed = final[seen.length];
-    if (missed !== undefined) this.#edge(id, this.#writer("list", list, missed), `did not see ${missed} in ${list}, appended by`);
+    if (missed !== undefined)
+      this.#edge(id, this.#writer("list", list, missed), `did not see ${missed} in ${list}, appended by`);
   }
 
   #rangeRead(id: string, set: string, saw: readonly string[]): void {
-    for (const value of saw) this.#edge(this.#writer("set", set, value), id, `inserted ${value}, which was seen in ${set} by`);
+    for (const value of saw)
+      this.#edge(this.#writer("set", set, value), id, `inserted ${value}, which was seen in ${set} by`);
     for (const value of this.#final.sets[set] ?? []) {
-      if (!saw.includes(value)) this.#edge(id, this.#writer("set", set, value), `did not see ${value} in ${set}, inserted by`);
+      if (!saw.includes(value))
+        this.#edge(id, this.#writer("set", set, value), `did not see ${value} in ${set}, inserted by`);
     }
   }
 
@@ -146,7 +154,11 @@ class Dependencies {
     const path: { id: string; why: string }[] = [];
     const visit = (id: string): string | undefined => {
       const at = path.findIndex((step) => step.id === id);
-      if (at >= 0) return `${path.slice(at).map((step) => `${step.id} ${step.why}`).join(" ")} ${id}`;
+      if (at >= 0)
+        return `${path
+          .slice(at)
+          .map((step) => `${step.id} ${step.why}`)
+          .join(" ")} ${id}`;
       if (finished.has(id)) return undefined;
       for (const { to, why } of this.#edges.get(id) ?? []) {
         path.push({ id, why });

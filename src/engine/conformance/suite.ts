@@ -192,7 +192,7 @@ async function failure(work: () => Promise<void>): Promise<{ readonly error: unk
 /** Deletes the keys and objects of the namespace. */
 async function removeAll(engine: Engine): Promise<void> {
   const everything: KeyRange = { prefix: [] };
-  if (typeof engine.blob.list === "function") for await (const { key } of engine.blob.list(everything)) await engine.blob.delete(key);
+  for await (const { key } of engine.blob.list(everything)) await engine.blob.delete(key);
   const { operations, commitBytes } = engine.limits;
   let doomed: Key[] = [];
   let bytes = 0;

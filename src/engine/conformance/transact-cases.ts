@@ -49,7 +49,12 @@ const basics = facts("transact", {
   },
 
   "reads see the transaction's own writes": async ({ engine }) => {
-    await engine.kv.commit({ mutations: [{ set: ["stored"], value: 1 }, { set: ["sum"], value: 10 }] });
+    await engine.kv.commit({
+      mutations: [
+        { set: ["stored"], value: 1 },
+        { set: ["sum"], value: 10 },
+      ],
+    });
     await engine.transact(async (tx) => {
       tx.set(["stored"], 2);
       tx.set(["new"], "new");
@@ -66,7 +71,10 @@ const basics = facts("transact", {
   },
 
   "lists see the transaction's own writes, in order, both ways, within the limit": async ({ engine }) => {
-    await fill(engine, numbers(8).map((i) => ["r", i * 10]));
+    await fill(
+      engine,
+      numbers(8).map((i) => ["r", i * 10]),
+    );
     await engine.transact(async (tx) => {
       tx.set(["r", 15], "new");
       tx.set(["r", 20], "changed");
@@ -81,7 +89,10 @@ const basics = facts("transact", {
       assert.deepEqual(await keysOf(tx, { prefix: ["r"] }, { reverse: true }), all.toReversed());
       for (const limit of numbers(9)) {
         assert.deepEqual(await keysOf(tx, { prefix: ["r"] }, { limit }), all.slice(0, limit));
-        assert.deepEqual(await keysOf(tx, { prefix: ["r"] }, { limit, reverse: true }), all.toReversed().slice(0, limit));
+        assert.deepEqual(
+          await keysOf(tx, { prefix: ["r"] }, { limit, reverse: true }),
+          all.toReversed().slice(0, limit),
+        );
       }
       assert.deepEqual(await keysOf(tx, { start: ["r", 15], end: ["r", 40] }), [15, 20]);
       const values = (await Array.fromAsync(tx.list({ prefix: ["r"], end: ["r", 50] }))).map(({ value }) => value);
@@ -91,7 +102,10 @@ const basics = facts("transact", {
 
   "a list of several pages in a transaction gives every entry once": async ({ engine }) => {
     const count = Math.min(engine.limits.listEntries * 2 + 3, engine.limits.operations - 2);
-    await fill(engine, numbers(count).map((i) => ["r", i]));
+    await fill(
+      engine,
+      numbers(count).map((i) => ["r", i]),
+    );
     await engine.transact(async (tx) => {
       tx.delete(["r", 1]);
       tx.set(["r", count], "own");
@@ -136,9 +150,15 @@ const results = facts("transact", {
       tx.append("t", ["c"]),
       tx.append(["t"], ["d"]),
     ]);
-    assert.deepEqual(later.map(({ value }) => value), [1, 0, 11, 2, 3]);
+    assert.deepEqual(
+      later.map(({ value }) => value),
+      [1, 0, 11, 2, 3],
+    );
     assert.equal(await valueOf(engine, ["sum"]), 11);
-    assert.deepEqual((await engine.log.read("t")).map(({ value }) => value), ["a", "b", "c", "d"]);
+    assert.deepEqual(
+      (await engine.log.read("t")).map(({ value }) => value),
+      ["a", "b", "c", "d"],
+    );
   },
 
   "an add follows what the transaction did to the key before": async ({ engine }) => {
@@ -148,7 +168,10 @@ const results = facts("transact", {
       tx.delete(["deleted"]);
       return [tx.add(["set"], 1), tx.add(["deleted"], 1)];
     });
-    assert.deepEqual(later.map(({ value }) => value), [6, 1]);
+    assert.deepEqual(
+      later.map(({ value }) => value),
+      [6, 1],
+    );
     assert.deepEqual(await listValues(engine, {}), [1, 6]);
   },
 
@@ -172,7 +195,9 @@ const results = facts("transact", {
 
   "an add with bounds on the clock works in a transaction": async ({ engine }) => {
     const before = Math.floor(await engine.now());
-    const sum = await engine.transact((tx) => tx.add(["k"], 1, { floor: { clock: "ms" }, ceiling: { clock: "ms", plus: 1 } }));
+    const sum = await engine.transact((tx) =>
+      tx.add(["k"], 1, { floor: { clock: "ms" }, ceiling: { clock: "ms", plus: 1 } }),
+    );
     assert.ok(sum.value > before);
   },
 });
@@ -183,7 +208,7 @@ const failures = facts("transact", {
     for (const error of [new Error("no"), "a string", undefined]) {
       await failsBy(error, () =>
         engine.transact(async (tx) => {
-          tx.set(["k"], await tx.get(["missing"]) ?? 2);
+          tx.set(["k"], (await tx.get(["missing"])) ?? 2);
           tx.append(topic("t"), [1]);
           throw error;
         }),
@@ -217,7 +242,10 @@ const failures = facts("transact", {
   "a transaction is not to be used after its end": async ({ engine }) => {
     let kept: Transaction | undefined;
     let list: AsyncIterator<unknown> | undefined;
-    await fill(engine, [["r", 1], ["r", 2]]);
+    await fill(engine, [
+      ["r", 1],
+      ["r", 2],
+    ]);
     await engine.transact(async (tx) => {
       kept = tx;
       list = tx.list({ prefix: ["r"] });
@@ -235,7 +263,10 @@ const failures = facts("transact", {
       () => tx.append("t", [1]),
     ];
     for (const use of uses) await failsWith("INVALID_STATE", use);
-    assert.deepEqual(await listKeys(engine, {}), [["r", 1], ["r", 2]]);
+    assert.deepEqual(await listKeys(engine, {}), [
+      ["r", 1],
+      ["r", 2],
+    ]);
   },
 
   "a deadline ends the transaction, and nothing of it is applied": async ({ engine, soon }) => {
@@ -306,7 +337,10 @@ const failures = facts("transact", {
       },
       { attempts: 1_000_000, deadline: 100 },
     );
-    const error = await soon("the deadline", failsWith("TIMEOUT", () => hopeless));
+    const error = await soon(
+      "the deadline",
+      failsWith("TIMEOUT", () => hopeless),
+    );
     assert.equal(error.definite, true);
     assert.equal(await engine.kv.get(["result"]), undefined);
   },

@@ -16,7 +16,10 @@ async function outlive({ eventually }: CaseContext, engine: Engine, ttlMs: numbe
 /** The milliseconds left, which must be within these bounds. */
 async function leftOf(engine: Engine, key: Key, atLeast: number, atMost: number): Promise<void> {
   const ttl = (await engine.kv.get(key))?.ttl;
-  assert.ok(ttl !== undefined && ttl > atLeast && ttl <= atMost, `${ttl} ms are left, expected ${atLeast} to ${atMost}`);
+  assert.ok(
+    ttl !== undefined && ttl > atLeast && ttl <= atMost,
+    `${ttl} ms are left, expected ${atLeast} to ${atMost}`,
+  );
 }
 
 const hour = 3_600_000;
@@ -30,9 +33,15 @@ const lifetimes = facts("ttl", {
     await leftOf(engine, ["number"], hour / 2, hour);
     assert.ok(!("ttl" in ((await engine.kv.get(["forever"])) as object)));
     const listed = await listAll(engine, {});
-    assert.deepEqual(listed.map(({ ttl }) => ttl !== undefined), [false, true, true]);
+    assert.deepEqual(
+      listed.map(({ ttl }) => ttl !== undefined),
+      [false, true, true],
+    );
     const many = await engine.kv.getMany([["hours"], ["forever"]]);
-    assert.deepEqual(many.map((entry) => entry?.ttl !== undefined), [true, false]);
+    assert.deepEqual(
+      many.map((entry) => entry?.ttl !== undefined),
+      [true, false],
+    );
   },
 
   "a ttl may be very long, and a fraction of a millisecond": async ({ engine, eventually }) => {
@@ -74,14 +83,34 @@ const lifetimes = facts("ttl", {
 
   "an add keeps the expiry that there is, unless it brings its own": async (context) => {
     const { engine } = context;
-    await engine.kv.commit({ mutations: [{ set: ["kept"], value: 1, ttl: "1h" }, { set: ["forever"], value: 1 }, { set: ["short"], value: 1, ttl: shortMs }] });
-    await engine.kv.commit({ mutations: [{ add: ["kept"], delta: 1 }, { add: ["forever"], delta: 1 }, { add: ["new"], delta: 1 }] });
-    await engine.kv.commit({ mutations: [{ add: ["short"], delta: 1, ttl: "2h" }, { add: ["born"], delta: 1, ttl: "2h" }] });
+    await engine.kv.commit({
+      mutations: [
+        { set: ["kept"], value: 1, ttl: "1h" },
+        { set: ["forever"], value: 1 },
+        { set: ["short"], value: 1, ttl: shortMs },
+      ],
+    });
+    await engine.kv.commit({
+      mutations: [
+        { add: ["kept"], delta: 1 },
+        { add: ["forever"], delta: 1 },
+        { add: ["new"], delta: 1 },
+      ],
+    });
+    await engine.kv.commit({
+      mutations: [
+        { add: ["short"], delta: 1, ttl: "2h" },
+        { add: ["born"], delta: 1, ttl: "2h" },
+      ],
+    });
     await leftOf(engine, ["kept"], hour / 2, hour);
     await leftOf(engine, ["short"], hour, 2 * hour);
     await leftOf(engine, ["born"], hour, 2 * hour);
     const without = await engine.kv.getMany([["forever"], ["new"]]);
-    assert.deepEqual(without.map((entry) => entry && "ttl" in entry), [false, false]);
+    assert.deepEqual(
+      without.map((entry) => entry && "ttl" in entry),
+      [false, false],
+    );
     await engine.kv.add(["kept"], 1, { ttl: shortMs });
     await outlive(context, engine, shortMs);
     assert.deepEqual(await listKeys(engine, {}), [["born"], ["forever"], ["new"], ["short"]]);
@@ -99,9 +128,14 @@ const expiry = facts("ttl", {
     for (const client of [engine, other]) {
       assert.equal(await client.kv.get(["n", 0]), undefined);
       const many = await client.kv.getMany(numbers(10).map((i) => ["n", i]));
-      assert.deepEqual(many.flatMap((entry) => (entry ? [entry.value] : [])), odd);
+      assert.deepEqual(
+        many.flatMap((entry) => (entry ? [entry.value] : [])),
+        odd,
+      );
       const values = async (limit?: number, reverse?: boolean) =>
-        (await listAll(client, { prefix: ["n"] }, { ...(limit && { limit }), reverse: reverse ?? false })).map(({ value }) => value);
+        (await listAll(client, { prefix: ["n"] }, { ...(limit && { limit }), reverse: reverse ?? false })).map(
+          ({ value }) => value,
+        );
       assert.deepEqual(await values(), odd);
       assert.deepEqual(await values(3), [1, 3, 5], "a limit counts what lives");
       assert.deepEqual(await values(2, true), [9, 7]);
@@ -118,7 +152,10 @@ const expiry = facts("ttl", {
     const range = { prefix: [] };
     assert.deepEqual(await engine.kv.tryCommit({ checks: [{ range, entries: [{ key: ["k"], version }] }] }), refused);
     const absent = await engine.kv.tryCommit({
-      checks: [{ key: ["k"], version: undefined }, { range, entries: [] }],
+      checks: [
+        { key: ["k"], version: undefined },
+        { range, entries: [] },
+      ],
       mutations: [{ set: ["k"], value: 2 }],
     });
     assert.equal(absent.ok, true);
@@ -127,12 +164,20 @@ const expiry = facts("ttl", {
 
   "an expired entry is absent to add: the sum begins anew, and stays": async (context) => {
     const { engine } = context;
-    await engine.kv.commit({ mutations: [{ set: ["sum"], value: 100, ttl: shortMs }, { set: ["text"], value: "x", ttl: shortMs }] });
+    await engine.kv.commit({
+      mutations: [
+        { set: ["sum"], value: 100, ttl: shortMs },
+        { set: ["text"], value: "x", ttl: shortMs },
+      ],
+    });
     await outlive(context, engine, shortMs);
     assert.equal(await engine.kv.add(["sum"], 1, { ceiling: 1 }), 1);
     assert.equal(await engine.kv.add(["text"], 1), 1);
     const found = await engine.kv.getMany([["sum"], ["text"]]);
-    assert.deepEqual(found.map((entry) => entry && "ttl" in entry), [false, false]);
+    assert.deepEqual(
+      found.map((entry) => entry && "ttl" in entry),
+      [false, false],
+    );
   },
 
   "a key that expired and was written again has another version": async (context) => {

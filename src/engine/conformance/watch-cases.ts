@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import type { Key, KeyRange } from "../../core/index.ts";
 import type { Change, Engine } from "../contract.ts";
 import type { Chance } from "./chance.ts";
+import { turn } from "./during.ts";
 import { fill, listAll, numbers, versionOf } from "./entries.ts";
 import { abortedSignal, failsBy } from "./expecting.ts";
 import { facts } from "./fact.ts";
@@ -28,7 +29,10 @@ const basics = facts("watch", {
 
   "a watch begins with all of a range of several pages": async ({ engine, follow, soon }) => {
     const count = engine.limits.listEntries + 20;
-    await fill(engine, numbers(count).map((i) => ["w", i]));
+    await fill(
+      engine,
+      numbers(count).map((i) => ["w", i]),
+    );
     const follower = await soon("the first array", follow(engine, { prefix: ["w"] }).begun());
     assert.equal(follower.arrays[0]?.length, count);
     assert.deepEqual(follower.values, numbers(count));
@@ -38,16 +42,30 @@ const basics = facts("watch", {
     await engine.kv.set(["w", "gone"], 1);
     const follower = await follow(engine, { prefix: ["w"] }).begun();
     for (const client of [engine, other]) {
-      await client.kv.commit({ mutations: [{ set: ["w", "a"], value: 1 }, { add: ["w", "sum"], delta: 5 }, { delete: ["w", "gone"] }] });
-      await soon("a set, an add and a delete", follower.until((f) => f.get("w", "a") === 1 && f.get("w", "gone") === undefined));
+      await client.kv.commit({
+        mutations: [{ set: ["w", "a"], value: 1 }, { add: ["w", "sum"], delta: 5 }, { delete: ["w", "gone"] }],
+      });
+      await soon(
+        "a set, an add and a delete",
+        follower.until((f) => f.get("w", "a") === 1 && f.get("w", "gone") === undefined),
+      );
       await client.kv.set(["w", "a"], 2);
-      await soon("an overwritten value", follower.until((f) => f.get("w", "a") === 2));
+      await soon(
+        "an overwritten value",
+        follower.until((f) => f.get("w", "a") === 2),
+      );
       await showsAll(follower, engine, { prefix: ["w"] });
       await client.kv.delete(["w", "a"]);
-      await soon("a delete", follower.until((f) => f.get("w", "a") === undefined));
+      await soon(
+        "a delete",
+        follower.until((f) => f.get("w", "a") === undefined),
+      );
       await showsAll(follower, engine, { prefix: ["w"] });
       await client.kv.set(["w", "gone"], 1);
-      await soon("a return", follower.until((f) => f.get("w", "gone") === 1));
+      await soon(
+        "a return",
+        follower.until((f) => f.get("w", "gone") === 1),
+      );
     }
   },
 
@@ -79,14 +97,32 @@ const basics = facts("watch", {
         { set: ["w", "b"], value: 4 },
       ],
     });
-    await soon("changes below a prefix", prefix.until((f) => f.values.length > 0));
-    await soon("a change of a key", single.until((f) => f.values.length > 0));
-    await soon("changes between bounds", bounded.until((f) => f.values.length > 0));
+    await soon(
+      "changes below a prefix",
+      prefix.until((f) => f.values.length > 0),
+    );
+    await soon(
+      "a change of a key",
+      single.until((f) => f.values.length > 0),
+    );
+    await soon(
+      "changes between bounds",
+      bounded.until((f) => f.values.length > 0),
+    );
     await other.kv.set(["w", "a", 1], "last");
-    await soon("the last change", prefix.until((f) => f.get("w", "a", 1) === "last"));
+    await soon(
+      "the last change",
+      prefix.until((f) => f.get("w", "a", 1) === "last"),
+    );
     await other.kv.set(["w", "a"], "last");
-    await soon("the last change", single.until((f) => f.get("w", "a") === "last"));
-    await soon("the last change", bounded.until((f) => f.get("w", "a") === "last"));
+    await soon(
+      "the last change",
+      single.until((f) => f.get("w", "a") === "last"),
+    );
+    await soon(
+      "the last change",
+      bounded.until((f) => f.get("w", "a") === "last"),
+    );
     assert.deepEqual([prefix.values, single.values, bounded.values], [["last"], ["last"], ["last", "last", 3]]);
     for (const { arrays } of [prefix, single, bounded]) assert.ok(arrays.slice(1).every((array) => array.length > 0));
   },
@@ -94,15 +130,26 @@ const basics = facts("watch", {
   "a commit that changes nothing in the range is no change": async ({ engine, follow, soon }) => {
     const follower = await follow(engine, { prefix: ["w"] }).begun();
     await engine.kv.set(["elsewhere"], 1);
-    await engine.kv.tryCommit({ checks: [{ key: ["elsewhere"], version: undefined }], mutations: [{ set: ["w", 1], value: 1 }] });
+    await engine.kv.tryCommit({
+      checks: [{ key: ["elsewhere"], version: undefined }],
+      mutations: [{ set: ["w", 1], value: 1 }],
+    });
     await engine.kv.set(["w", "end"], 1);
-    await soon("the end", follower.until((f) => f.get("w", "end") === 1));
+    await soon(
+      "the end",
+      follower.until((f) => f.get("w", "end") === 1),
+    );
     assert.equal(follower.arrays.flat().length, 1);
   },
 });
 
 const states = facts("watch", {
-  "states that were overwritten before they were looked at are skipped, never the last": async ({ engine, other, soon, defer }) => {
+  "states that were overwritten before they were looked at are skipped, never the last": async ({
+    engine,
+    other,
+    soon,
+    defer,
+  }) => {
     await engine.kv.set(["w", "deleted"], 0);
     const watch = engine.kv.watch({ prefix: ["w"] });
     defer(() => watch.return?.());
@@ -119,7 +166,10 @@ const states = facts("watch", {
         else seen.set(key[1], "value" in change && change.value);
       }
     }
-    assert.deepEqual([...seen].sort(), [["busy", 49], ["end", 1]]);
+    assert.deepEqual([...seen].sort(), [
+      ["busy", 49],
+      ["end", 1],
+    ]);
     assert.ok(arrays < 52, "each state came by itself, although nobody looked");
   },
 
@@ -128,7 +178,10 @@ const states = facts("watch", {
     await soon("the first arrays", Promise.all(followers.map((follower) => follower.begun())));
     for (const n of numbers(20)) await engine.kv.set(["w", n % 3], n);
     for (const follower of followers) {
-      await soon("the last change", follower.until((f) => f.get("w", 1) === 19));
+      await soon(
+        "the last change",
+        follower.until((f) => f.get("w", 1) === 19),
+      );
       await showsAll(follower, engine, { prefix: ["w"] });
     }
   },
@@ -136,59 +189,96 @@ const states = facts("watch", {
   "many watches of single keys each see their own": async ({ engine, other, follow, soon }) => {
     const followers = numbers(100).map((i) => follow<number>(engine, { key: ["w", i] }));
     await soon("the first arrays", Promise.all(followers.map((follower) => follower.begun())));
-    await fill(other, numbers(100).map((i) => ["w", i]));
+    await fill(
+      other,
+      numbers(100).map((i) => ["w", i]),
+    );
     await soon("all changes", Promise.all(followers.map((follower, i) => follower.until((f) => f.get("w", i) === i))));
     await other.kv.set(["w", 7], "again");
-    await soon("one change", (followers[7] as Follower<unknown>).until((f) => f.get("w", 7) === "again"));
+    await soon(
+      "one change",
+      (followers[7] as Follower<unknown>).until((f) => f.get("w", 7) === "again"),
+    );
     for (const [i, { arrays }] of followers.entries()) assert.equal(arrays.length, i === 7 ? 3 : 2);
   },
 
-  "a watch under load ends in the exact state of the store": async ({ engine, other, follow, soon, chance }) => {
-    const early = follow(other, { prefix: ["w"] });
+  "a watch under load ends in the exact state of the store": async ({
+    engine,
+    other,
+    follow,
+    soon,
+    chance,
+    runtime,
+  }) => {
+    const early = await soon("the first array", follow(other, { prefix: ["w"] }).begun());
     const write = async (client: Engine) => {
-      for (const _ of numbers(100)) await randomWrite(client, chance);
+      for (const _ of numbers(100)) {
+        await randomWrite(client, chance);
+        if (chance.hits(0.3)) await turn(runtime);
+      }
     };
     const writing = Promise.all([write(engine), write(other), write(engine)]);
     const late = follow(engine, { prefix: ["w"] });
     await writing;
     await engine.kv.set(["w", "end"], true);
     for (const follower of [early, late]) {
-      await soon("the last write", follower.until((f) => f.get("w", "end") === true));
+      await soon(
+        "the last write",
+        follower.until((f) => f.get("w", "end") === true),
+      );
       await showsAll(follower, engine, { prefix: ["w"] });
     }
   },
 
-  "a later commit is never seen without an earlier one": async ({ engine, other, follow, soon }) => {
-    const [a, b]: Key[] = [["w", "z"], ["w", "a"]];
+  "a later commit is never seen without an earlier one": async ({ engine, other, follow, soon, runtime }) => {
+    const [a, b]: Key[] = [
+      ["w", "z"],
+      ["w", "a"],
+    ];
     const inOrder = (f: Follower<number>): void => {
       const [first = 0, second = 0] = [f.get("w", "z"), f.get("w", "a")];
       assert.ok(first >= second, `saw ${second} in the key written second and ${first} in the one written first`);
     };
     const followers = [follow<number>(engine, { prefix: ["w"] }), follow<number>(other, { prefix: ["w"] })];
-    for (const follower of followers) follower.onState(inOrder);
+    for (const follower of followers) await soon("the first array", follower.onState(inOrder).begun());
     for (let n = 1; n <= 60; n++) {
+      if (n % 3 === 0) await turn(runtime);
       await engine.kv.set(a as Key, n);
       await (n % 2 ? engine : other).kv.set(b as Key, n);
     }
-    for (const follower of followers) await soon("the last commit", follower.until((f) => f.get("w", "a") === 60));
+    for (const follower of followers)
+      await soon(
+        "the last commit",
+        follower.until((f) => f.get("w", "a") === 60),
+      );
   },
 
-  "after each array the observer holds a state that existed": async ({ engine, other, follow, soon }) => {
+  "after each array the observer holds a state that existed": async ({ engine, other, follow, soon, runtime }) => {
     const keys = numbers(10);
     const balanced = (f: Follower<number>): void => {
       const sum = f.values.reduce((total, value) => total + value, 0);
       assert.equal(sum, 0, `the sum over all keys is 0 in every state of the store, and was seen as ${sum}`);
     };
     const early = follow<number>(other, { prefix: ["w"] }).onState(balanced);
-    const followers = [early];
+    const followers = [await soon("the first array", early.begun())];
     for (let n = 1; n <= 60; n++) {
+      if (n % 3 === 0) await turn(runtime);
       const [from, to] = [n % keys.length, (n * 7 + 3) % keys.length];
       if (from === to) continue;
-      await (n % 2 ? engine : other).kv.commit({ mutations: [{ add: ["w", from], delta: -n }, { add: ["w", to], delta: n }] });
+      await (n % 2 ? engine : other).kv.commit({
+        mutations: [
+          { add: ["w", from], delta: -n },
+          { add: ["w", to], delta: n },
+        ],
+      });
       if (n % 20 === 0) followers.push(follow<number>(engine, { prefix: ["w"] }).onState(balanced));
     }
     await engine.kv.set(["w", "end"], 0);
-    for (const follower of followers) await soon("the end", follower.until((f) => f.get("w", "end") === 0));
+    for (const follower of followers)
+      await soon(
+        "the end",
+        follower.until((f) => f.get("w", "end") === 0),
+      );
   },
 
   "an expiry is a change like a delete": async ({ engine, other, follow, soon, runtime }) => {
@@ -197,8 +287,15 @@ const states = facts("watch", {
     await Promise.all(followers.map((follower) => follower.begun()));
     await engine.kv.set(["w", 2], 2, { ttl: 150 });
     const begin = runtime.clock.monotonic();
-    await soon("the entry before it expires", (followers[1] as Follower).until((f) => f.arrays.length > 1));
-    for (const follower of followers) await soon("the expiry", follower.until((f) => f.entries.length === 0));
+    await soon(
+      "the entry before it expires",
+      (followers[1] as Follower).until((f) => f.arrays.length > 1),
+    );
+    for (const follower of followers)
+      await soon(
+        "the expiry",
+        follower.until((f) => f.entries.length === 0),
+      );
     const took = runtime.clock.monotonic() - begin;
     // "Within about a second", and as much again for a busy machine.
     assert.ok(took < 2150, `the expiry was seen after ${took} ms`);
@@ -211,7 +308,10 @@ const states = facts("watch", {
       tx.set(["w", 1], 1);
       tx.add(["w", 2], 1);
     });
-    await soon("the changes", follower.until((f) => f.values.length === 2));
+    await soon(
+      "the changes",
+      follower.until((f) => f.values.length === 2),
+    );
     for (const { key, version } of follower.entries) assert.equal(version, await versionOf(engine, key));
   },
 });
@@ -220,7 +320,13 @@ async function randomWrite(client: Engine, chance: Chance): Promise<void> {
   const key: Key = ["w", chance.below(15)];
   const other: Key = ["w", "s", chance.below(5)];
   if (chance.hits(0.3)) await client.kv.delete(key);
-  else if (chance.hits(0.4)) await client.kv.commit({ mutations: [{ set: key, value: chance.next() }, { add: other, delta: 1 }] });
+  else if (chance.hits(0.4))
+    await client.kv.commit({
+      mutations: [
+        { set: key, value: chance.next() },
+        { add: other, delta: 1 },
+      ],
+    });
   else await client.kv.set(key, chance.next());
 }
 
@@ -265,7 +371,10 @@ const endings = facts("watch", {
     const goes = await follow(engine, { prefix: ["w"] }).begun();
     await goes.stop();
     await engine.kv.set(["w", 1], 1);
-    await soon("the change", stays.until((f) => f.values.length === 1));
+    await soon(
+      "the change",
+      stays.until((f) => f.values.length === 1),
+    );
     assert.equal(goes.arrays.length, 1);
   },
 });

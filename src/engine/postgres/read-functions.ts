@@ -1,4 +1,4 @@
-import { nowMicros, onePlan } from "./functions.ts";
+import { byIndex, nowMicros } from "./functions.ts";
 import type { Names } from "./names.ts";
 
 /** The functions that read. Each is one statement for the client and sees one snapshot; `lifetime` is in microseconds, NULL for ever. */
@@ -9,7 +9,7 @@ export function readFunctions(names: Names): string[] {
 function getFunction({ quoted: s }: Names): string {
   return `
 CREATE FUNCTION ${s}.get_1(_key bytea, OUT value bytea, OUT revision bigint, OUT lifetime bigint)
-LANGUAGE plpgsql STABLE ${onePlan} AS $$
+LANGUAGE plpgsql STABLE ${byIndex} AS $$
 DECLARE
   _now bigint := ${nowMicros};
 BEGIN
@@ -21,7 +21,7 @@ END $$`;
 function getManyFunction({ quoted: s }: Names): string {
   return `
 CREATE FUNCTION ${s}.get_many_1(_keys bytea[])
-RETURNS TABLE (key bytea, value bytea, revision bigint, lifetime bigint) LANGUAGE plpgsql STABLE ${onePlan} AS $$
+RETURNS TABLE (key bytea, value bytea, revision bigint, lifetime bigint) LANGUAGE plpgsql STABLE ${byIndex} AS $$
 DECLARE
   _now bigint := ${nowMicros};
 BEGIN
@@ -37,7 +37,7 @@ function listFunction({ quoted: s }: Names): string {
       ORDER BY k.key ${order} LIMIT _limit;`;
   return `
 CREATE FUNCTION ${s}.list_1(_start bytea, _end bytea, _limit int, _reverse boolean)
-RETURNS TABLE (key bytea, value bytea, revision bigint, lifetime bigint) LANGUAGE plpgsql STABLE ${onePlan} AS $$
+RETURNS TABLE (key bytea, value bytea, revision bigint, lifetime bigint) LANGUAGE plpgsql STABLE ${byIndex} AS $$
 DECLARE
   _now bigint := ${nowMicros};
 BEGIN
@@ -51,7 +51,7 @@ END $$`;
 function readLogFunction({ quoted: s }: Names): string {
   return `
 CREATE FUNCTION ${s}.read_log_1(_topic bytea, _from bigint, _limit int, _bytes bigint)
-RETURNS TABLE (kept bigint, first bigint, count int, "time" bigint, data bytea) LANGUAGE plpgsql STABLE ${onePlan} AS $$
+RETURNS TABLE (kept bigint, first bigint, count int, "time" bigint, data bytea) LANGUAGE plpgsql STABLE ${byIndex} AS $$
 DECLARE
   _start bigint;
   _taken bigint := 0;
@@ -77,7 +77,7 @@ END $$`;
 function boundsFunction({ quoted: s }: Names): string {
   return `
 CREATE FUNCTION ${s}.bounds_1(_topic bytea, OUT first bigint, OUT next bigint)
-LANGUAGE plpgsql STABLE ${onePlan} AS $$
+LANGUAGE plpgsql STABLE ${byIndex} AS $$
 BEGIN
   first := coalesce((SELECT t.first FROM ${s}.trims t WHERE t.topic = _topic), 0);
   next := greatest(first, (SELECT l.first + l.count FROM ${s}.log l WHERE l.topic = _topic ORDER BY l.first DESC LIMIT 1));

@@ -10,7 +10,7 @@ import { readHeader } from "./outcome-header.ts";
 import { AnswerLost, classify, StatementFailed, statementError } from "./server-errors.ts";
 import type { Statements } from "./statements.ts";
 import { parseIntegers } from "./wire.ts";
-import { newFlushId, type Writer } from "./writer.ts";
+import type { Writer } from "./writer.ts";
 
 /** What sessions need of the driver that they belong to. */
 export interface SessionContext {
@@ -201,8 +201,8 @@ async function applyOn(executor: Executor, context: SessionContext, commit: RawC
 }
 
 async function flushOn(executor: Executor, context: SessionContext, statement: Statement, values: unknown[]) {
-  const { connections, statements, names } = context;
-  const id = newFlushId(connections.runtime);
+  const { statements, names, writer } = context;
+  const id = writer.ids.next();
   const [row] = await within(context, () => executor.own(statement, [id, ...values]));
   const returned = parseIntegers(row?.[0]);
   const { base, listened } = readHeader(returned);

@@ -1,4 +1,4 @@
-import { nowMicros, onePlan } from "./functions.ts";
+import { byIndex, nowMicros } from "./functions.ts";
 import type { Names } from "./names.ts";
 
 /** The functions around commits: settling lost ones, following changes, trimming and sweeping. */
@@ -14,7 +14,7 @@ export function upkeepFunctions(names: Names): string[] {
 function settleFunction({ quoted: s, commitLock }: Names): string {
   return `
 CREATE FUNCTION ${s}.settle_1(_id uuid, _known bigint)
-RETURNS bigint[] LANGUAGE plpgsql ${onePlan} AS $$
+RETURNS bigint[] LANGUAGE plpgsql ${byIndex} AS $$
 DECLARE
   _outcome bigint[];
 BEGIN
@@ -35,7 +35,7 @@ END $$`;
 function changesFunction({ quoted: s }: Names): string {
   return `
 CREATE FUNCTION ${s}.changes_1(_after bigint, _limit int)
-RETURNS TABLE (revision bigint, keys bytea[], topics bytea[]) LANGUAGE plpgsql STABLE ${onePlan} AS $$
+RETURNS TABLE (revision bigint, keys bytea[], topics bytea[]) LANGUAGE plpgsql STABLE ${byIndex} AS $$
 BEGIN
   RETURN QUERY SELECT c.revision, c.keys, c.topics FROM ${s}.changes c WHERE c.revision > _after ORDER BY c.revision LIMIT _limit;
 END $$`;
@@ -49,7 +49,7 @@ function trimFunction(names: Names): string {
   const s = names.quoted;
   return `
 CREATE FUNCTION ${s}.trim_1(_topic bytea, _before bigint, _rows int)
-RETURNS boolean LANGUAGE plpgsql ${onePlan} AS $$
+RETURNS boolean LANGUAGE plpgsql ${byIndex} AS $$
 DECLARE
   _first bigint;
   _next bigint;
@@ -76,7 +76,7 @@ END $$`;
 function expireFunction({ quoted: s, commitLock }: Names): string {
   return `
 CREATE FUNCTION ${s}.expire_1(_limit int)
-RETURNS int LANGUAGE plpgsql ${onePlan} AS $$
+RETURNS int LANGUAGE plpgsql ${byIndex} AS $$
 DECLARE
   _now bigint := ${nowMicros};
   _base bigint;
@@ -104,7 +104,7 @@ END $$`;
 function forgetFunction({ quoted: s, sweepLock }: Names): string {
   return `
 CREATE FUNCTION ${s}.forget_1()
-RETURNS int LANGUAGE plpgsql ${onePlan} AS $$
+RETURNS int LANGUAGE plpgsql ${byIndex} AS $$
 DECLARE
   _now bigint := ${nowMicros};
   _last bigint;

@@ -7,8 +7,10 @@ export class Connection {
   readonly database: Database;
   readonly store: FlushStore;
   readonly trimmer: LogTrimmer;
-  readonly beginImmediate: Statement;
-  readonly begin: Statement;
+  /** Whether another connection had written before the present transaction began. */
+  overtaken = false;
+  readonly #beginImmediate: Statement;
+  readonly #begin: Statement;
   readonly commit: Statement;
   readonly rollback: Statement;
   /** Keys of entries that expire before an instant, the earliest first. */
@@ -18,13 +20,25 @@ export class Connection {
     this.database = database;
     this.store = new FlushStore(database);
     this.trimmer = new LogTrimmer(database);
-    this.beginImmediate = database.prepare("BEGIN IMMEDIATE");
-    this.begin = database.prepare("BEGIN");
+    this.#beginImmediate = database.prepare("BEGIN IMMEDIATE");
+    this.#begin = database.prepare("BEGIN");
     this.commit = database.prepare("COMMIT");
     this.rollback = database.prepare("ROLLBACK");
     this.expired = database.prepare(
       "SELECT key FROM ashlar_kv WHERE expires > 0 AND expires <= ? ORDER BY expires LIMIT ?",
     );
+  }
+
+  /** Begins a transaction on the latest state and reads where the store is, or fails and leaves none open. */
+  beginTransaction(exclusive: boolean): void {
+    const begin = exclusive ? this.#beginImmediate : this.#begin;
+    begin.run();
+    try {
+      this.overtaken = this.store.begin();
+    } catch (error) {
+      this.rollback.run();
+      throw error;
+    }
   }
 
   /** A commit that changes nothing of anyone's. */

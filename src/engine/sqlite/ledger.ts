@@ -3,6 +3,7 @@ import type { RawCommit, RawOutcome } from "../driver.ts";
 import { Connection } from "./connection.ts";
 import { Database } from "./database.ts";
 import { explain, isBusy, isFull, isOfStatement } from "./faults.ts";
+import { LockSharing } from "./lock-sharing.ts";
 import { Notifier } from "./notify.ts";
 import { prepareWriter } from "./schema.ts";
 
@@ -21,6 +22,7 @@ export interface LedgerOptions {
 export class Ledger {
   readonly #file: string;
   readonly #busyMs: number;
+  readonly #lock: LockSharing;
   readonly #beforeCommit: () => void;
   readonly #open: (file: string, busyMs: number) => Database;
   readonly #notifier: Notifier;
@@ -31,6 +33,7 @@ export class Ledger {
   constructor(options: LedgerOptions) {
     this.#file = options.file;
     this.#busyMs = options.busyMs ?? 15_000;
+    this.#lock = new LockSharing(this.#busyMs);
     this.#beforeCommit = options.beforeCommit ?? (() => {});
     this.#open = options.open ?? ((file, busyMs) => new Database(file, busyMs));
     this.#connection = this.#connect();
@@ -45,7 +48,6 @@ export class Ledger {
     // Without anything to write there is no need for the lock: the snapshot that the reads see is the latest state.
     const writes = commits.some((commit) => commit.mutations.length > 0);
     return this.#transaction(writes, ({ store }) => {
-      store.begin();
       const instant = instantOf(now);
       const result = commits.map((commit) => store.apply(commit, instant));
       return { result, dirty: store.finish() };
@@ -62,7 +64,6 @@ export class Ledger {
     const due = this.#transaction(false, ({ expired }) => ({ result: expired.get(instantOf(now), 1), dirty: false }));
     if (!due) return 0;
     return this.#transaction(true, ({ store, expired }) => {
-      store.begin();
       const instant = instantOf(now);
       const keys = expired.all(instant, limit);
       store.apply({ checks: [], mutations: keys.map(([key]) => ({ kind: "delete", key })), bytes: 0 }, instant);
@@ -113,9 +114,10 @@ export class Ledger {
     database.close();
   }
 
-  #transaction<T>(immediate: boolean, work: (connection: Connection) => Work<T>): T {
+  /** @param exclusive with the write lock, obtained at the beginning; without it, nothing may be written */
+  #transaction<T>(exclusive: boolean, work: (connection: Connection) => Work<T>): T {
     const connection = this.#connected();
-    this.#begin(connection, immediate);
+    this.#begin(connection, exclusive);
     let done: Work<T>;
     try {
       done = work(connection);
@@ -127,29 +129,11 @@ export class Ledger {
     return done.result;
   }
 
-  #begin(connection: Connection, immediate: boolean): void {
+  #begin(connection: Connection, exclusive: boolean): void {
     try {
-      this.#whileBusy(() => (immediate ? connection.beginImmediate : connection.begin).run());
+      this.#lock.acquire(() => connection.beginTransaction(exclusive));
     } catch (error) {
       throw this.#abandoned(connection, error);
-    }
-  }
-
-  /**
-   * SQLite's own way of waiting for a lock sleeps up to 100 ms at a time, so that a process which commits all the time
-   * starves the others. Short naps share the lock better.
-   */
-  #whileBusy(attempt: () => void): void {
-    const { clock, random } = systemRuntime;
-    const deadline = clock.monotonic() + this.#busyMs;
-    for (;;) {
-      try {
-        attempt();
-        return;
-      } catch (error) {
-        if (!isBusy(error) || clock.monotonic() >= deadline) throw error;
-      }
-      Atomics.wait(neverWoken, 0, 0, 0.1 + 0.9 * random.next());
     }
   }
 
@@ -160,6 +144,7 @@ export class Ledger {
     } catch (error) {
       throw this.#notCommitted(connection, error);
     }
+    this.#lock.released(connection.overtaken);
     this.#notifier.notify();
   }
 
@@ -216,6 +201,8 @@ export class Ledger {
     try {
       database = this.#open(this.#file, this.#busyMs);
       prepareWriter(database, this.#file);
+      // From now on `LockSharing` does the waiting.
+      database.exec("PRAGMA busy_timeout = 0");
       return new Connection(database);
     } catch (error) {
       database?.close();
@@ -243,5 +230,3 @@ interface Work<T> {
 function instantOf(now: number | undefined): number {
   return now ?? systemRuntime.clock.now();
 }
-
-const neverWoken = new Int32Array(new SharedArrayBuffer(4));

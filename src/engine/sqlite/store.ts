@@ -24,7 +24,7 @@ export class FlushStore implements Store {
   readonly #selectHead: Statement<[seq: number, revision: number, total: number]>;
   readonly #insertChanges: Statement;
   readonly #forgetChanges: Statement;
-  /** The last row of the changes when the transaction began. */
+  /** The last row of the changes: as it was when the transaction began, and from `finish` on as it will be. */
   #head: Head = emptyHead;
   /** Of the last commit applied that wrote something. */
   #revision = 0;
@@ -50,12 +50,15 @@ export class FlushStore implements Store {
     );
   }
 
-  begin(): void {
+  /** Returns whether another connection has written since this one did. */
+  begin(): boolean {
     this.#entries.clear();
     this.#log.reset();
     const [seq, revision, total] = this.#selectHead.get() ?? [0, 0, 0];
+    const overtaken = seq !== this.#head.seq;
     this.#head = { seq, revision, total };
     this.#revision = revision;
+    return overtaken;
   }
 
   /** @param now the engine's clock, milliseconds since the epoch */
@@ -75,6 +78,7 @@ export class FlushStore implements Store {
     const changed: Changed[] = [];
     for (const { key, changed: at } of this.#entries.values()) if (at > 0) changed.push({ key, revision: at });
     const packed = packChanges(this.#packer, this.#revision, changed, this.#log.topics());
+    this.#head = { seq: seq + 1, revision: this.#revision, total: total + packed.length };
     this.#insertChanges.run(seq + 1, this.#revision, total + packed.length, packed);
     if ((seq + 1) % trimEvery === 0) this.#forgetChanges.run(seq + 1 - keptRows, total - keptBytes);
     return true;
