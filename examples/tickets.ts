@@ -36,7 +36,8 @@ async function main(): Promise<void> {
   console.log(`${seats} seats, ${sellers.length} processes, one file: ${url}`);
 
   const start = (seller: string) => fork(import.meta.filename, [url, seller]);
-  const exit = (child: ReturnType<typeof start>) => new Promise((resolve) => child.once("exit", (code, signal) => resolve(signal ?? code)));
+  const exit = (child: ReturnType<typeof start>) =>
+    new Promise((resolve) => child.once("exit", (code, signal) => resolve(signal ?? code)));
   const [victim, ...others] = sellers.map(start);
   const done = others.map(exit);
   for await (const [change] of engine.kv.watch<number>({ key: ["left"] })) {
@@ -59,7 +60,8 @@ async function main(): Promise<void> {
   console.log(`audit: ${sold.length} seats sold, ${records} receipts for ${receipts.size} different seats`);
   await engine.close();
   await rm(folder, { recursive: true });
-  if (sold.length !== seats || records !== seats || receipts.size !== seats) throw new Error("the books do not balance");
+  if (sold.length !== seats || records !== seats || receipts.size !== seats)
+    throw new Error("the books do not balance");
   console.log("every seat was sold exactly once");
 }
 

@@ -18,7 +18,7 @@ test("the pages have examples", () => {
 });
 
 test("examples are read with their lines, what they print, and their marks", () => {
-  const page = 'text\n```ts\nconsole.log(1); // → 1\n```\n```ts needs-server\nlet a;\n```\n```sh\nls\n```';
+  const page = "text\n```ts\nconsole.log(1); // → 1\n```\n```ts needs-server\nlet a;\n```\n```sh\nls\n```";
   assert.deepEqual(examplesOf("a.md", page), [
     { where: "a.md:2", code: "console.log(1); // → 1", prints: ["1"], needsServer: false },
     { where: "a.md:5", code: "let a;", prints: [], needsServer: true },
@@ -32,7 +32,10 @@ for (const example of examples.filter(({ needsServer }) => !needsServer)) {
       writeFileSync(join(folder, "package.json"), '{ "type": "module" }');
       writeFileSync(join(folder, "example.ts"), example.code);
       const hooks = new URL("./docs/source-hooks.ts", import.meta.url).href;
-      const { stdout } = await run(process.execPath, ["--import", hooks, "example.ts"], { cwd: folder, timeout: 60_000 });
+      const { stdout } = await run(process.execPath, ["--import", hooks, "example.ts"], {
+        cwd: folder,
+        timeout: 60_000,
+      });
       assert.deepEqual(stdout.split("\n").slice(0, -1), example.prints);
     } finally {
       rmSync(folder, { recursive: true });
@@ -46,9 +49,15 @@ test("the examples are well typed", async () => {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder);
   try {
-    for (const { where, code } of examples) writeFileSync(join(folder, `${where.replaceAll(/[^a-z0-9]+/gi, "-")}.ts`), `${code}\nexport {};\n`);
-    writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ extends: relative(folder, join(root, "tsconfig.json")), include: ["*.ts"] }));
-    const { stdout } = await run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", folder], { cwd: root }).catch((error) => error);
+    for (const { where, code } of examples)
+      writeFileSync(join(folder, `${where.replaceAll(/[^a-z0-9]+/gi, "-")}.ts`), `${code}\nexport {};\n`);
+    writeFileSync(
+      join(folder, "tsconfig.json"),
+      JSON.stringify({ extends: relative(folder, join(root, "tsconfig.json")), include: ["*.ts"] }),
+    );
+    const { stdout } = await run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", folder], {
+      cwd: root,
+    }).catch((error) => error);
     assert.equal(stdout, "");
   } finally {
     rmSync(folder, { recursive: true });

@@ -1,5 +1,5 @@
 import { type ParseArgsOptionsConfig, parseArgs } from "node:util";
-import { connect, type Engine } from "../engine/index.ts";
+import type { Engine } from "../engine/index.ts";
 import type { Output } from "./output.ts";
 
 /** What the exit code of `ashlar` says. */
@@ -114,6 +114,7 @@ const connectMs = 15_000;
 export async function open(url: string | undefined, { signal }: Context): Promise<Engine> {
   if (url === undefined)
     throw new UsageError("the URL of a store is missing: give it as the first argument, as --url, or in ASHLAR_URL");
+  const { connect } = await import("../engine/index.ts");
   return await connect(url, { signal: AbortSignal.any([signal, AbortSignal.timeout(connectMs)]) });
 }
 

@@ -44,7 +44,8 @@ const engines = new Map<string, Open>([
   [
     "memory",
     async (url, options) => {
-      if (url.length > "memory:".length) throw new InvalidArgumentError("url: memory: takes no name; give engines the same MemoryStore to share one");
+      if (url.length > "memory:".length)
+        throw new InvalidArgumentError("url: memory: takes no name; give engines the same MemoryStore to share one");
       const { openMemory } = await import("./memory/index.ts");
       return openMemory(options);
     },
@@ -72,6 +73,8 @@ function fileOf(url: string): string {
 
 /** A hint for a scheme with a typo. */
 function nearest(scheme: string | undefined): string {
-  const near = scheme && [...engines.keys()].find((name) => name.startsWith(scheme.slice(0, 3)) || name.endsWith(scheme.slice(-4)));
+  const near =
+    scheme &&
+    [...engines.keys()].find((name) => name.startsWith(scheme.slice(0, 3)) || name.endsWith(scheme.slice(-4)));
   return near ? `; did you mean ${near}:?` : "";
 }

@@ -127,7 +127,13 @@ export interface WatchOptions {
 }
 
 export type Change<V = unknown> =
-  | { readonly key: KeyPart[]; readonly value: V; readonly version: Version; readonly ttl?: number; readonly deleted?: never }
+  | {
+      readonly key: KeyPart[];
+      readonly value: V;
+      readonly version: Version;
+      readonly ttl?: number;
+      readonly deleted?: never;
+    }
   | { readonly key: KeyPart[]; readonly deleted: true };
 
 /** Checks and mutations that happen together. A key may be mutated once, a topic appended to once. */
@@ -220,7 +226,10 @@ export interface Log {
   /** Records from `from` (default: the first kept; "end": those to come) on, as they come, in arrays, each record once and in order. Ends like `watch`. */
   tail<V = unknown>(topic: Topic, options?: LogTailOptions): AsyncIterableIterator<LogRecord<V>[]>;
   /** `first`: the lowest offset kept; `next`: the offset that the next record gets. Both 0 for a topic never written. */
-  bounds(topic: Topic, options?: { readonly signal?: AbortSignal }): Promise<{ readonly first: Offset; readonly next: Offset }>;
+  bounds(
+    topic: Topic,
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<{ readonly first: Offset; readonly next: Offset }>;
   /** Forgets the records below `before`. Offsets are not given out again. Reads below start at the first record kept. */
   trim(topic: Topic, before: Offset): Promise<void>;
 }
@@ -252,7 +261,11 @@ export interface Blobs {
    * Stores the bytes under the key, replacing what was there when all of them have arrived: readers see the old object or the new one.
    * @throws ConflictError `ifMatch` names another etag than the present one (`null`: absent)
    */
-  put(key: Key, data: Uint8Array | AsyncIterable<Uint8Array> | ReadableStream<Uint8Array>, options?: BlobPutOptions): Promise<BlobInfo>;
+  put(
+    key: Key,
+    data: Uint8Array | AsyncIterable<Uint8Array> | ReadableStream<Uint8Array>,
+    options?: BlobPutOptions,
+  ): Promise<BlobInfo>;
   /**
    * The object, its bytes as a stream with backpressure; `undefined` if absent.
    * @throws InvalidArgumentError the range starts at or after the object's end
@@ -261,7 +274,10 @@ export interface Blobs {
   get(key: Key, options?: BlobGetOptions): Promise<StoredBlob | undefined>;
   /** The object's description without its bytes. */
   head(key: Key, options?: { readonly signal?: AbortSignal }): Promise<BlobInfo | undefined>;
-  list(range: KeyRange, options?: { readonly limit?: number; readonly reverse?: boolean; readonly signal?: AbortSignal }): AsyncIterableIterator<BlobInfo>;
+  list(
+    range: KeyRange,
+    options?: { readonly limit?: number; readonly reverse?: boolean; readonly signal?: AbortSignal },
+  ): AsyncIterableIterator<BlobInfo>;
   /** Removes the object; resolves with whether it existed. */
   delete(key: Key, options?: { readonly ifMatch?: string; readonly signal?: AbortSignal }): Promise<boolean>;
 }
@@ -310,7 +326,10 @@ export interface Bus {
    * Messages on subjects that match, from the moment that the call resolves. Buffers up to `capacity` messages (default 1024) for a slow consumer, then drops
    * the oldest and counts them in `dropped`.
    */
-  subscribe<V = unknown>(pattern: string, options?: { readonly capacity?: number; readonly signal?: AbortSignal }): Promise<BusSubscription<V>>;
+  subscribe<V = unknown>(
+    pattern: string,
+    options?: { readonly capacity?: number; readonly signal?: AbortSignal },
+  ): Promise<BusSubscription<V>>;
 }
 
 export interface BusSubscription<V = unknown> extends AsyncIterable<BusMessage<V>>, AsyncDisposable {
@@ -343,7 +362,10 @@ export interface Transaction {
   /** The values of the keys, in the order asked. */
   getMany<V = unknown>(keys: readonly Key[]): Promise<(V | undefined)[]>;
   /** The entries of the range, this transaction's own writes included; the part of the range that was read is remembered as a check. */
-  list<V = unknown>(range: KeyRange, options?: { readonly limit?: number; readonly reverse?: boolean }): AsyncIterableIterator<{ readonly key: KeyPart[]; readonly value: V }>;
+  list<V = unknown>(
+    range: KeyRange,
+    options?: { readonly limit?: number; readonly reverse?: boolean },
+  ): AsyncIterableIterator<{ readonly key: KeyPart[]; readonly value: V }>;
 
   /** Buffered until the commit; seen by later reads of this transaction. The value is encoded at once: changing it later has no effect. */
   set(key: Key, value: unknown, options?: SetOptions): void;

@@ -22,7 +22,10 @@ export interface Driver {
   readonly flush: FlushPolicy;
 
   /** The entries of the keys, in the order asked, `undefined` where absent; all from one consistent snapshot. */
-  getMany(keys: readonly Uint8Array[], options: RawReadOptions): (RawEntry | undefined)[] | Promise<(RawEntry | undefined)[]>;
+  getMany(
+    keys: readonly Uint8Array[],
+    options: RawReadOptions,
+  ): (RawEntry | undefined)[] | Promise<(RawEntry | undefined)[]>;
 
   /**
    * The first `limit` entries of the range in key order (descending with `reverse`), from one consistent snapshot.
@@ -237,7 +240,10 @@ export interface LogDriver {
    * Records from offset `from` on, at most `limit` and about `bytes` bytes, but at least one if there is one.
    * Reading below the first offset kept starts at the first one kept. An empty array: nothing there yet.
    */
-  read(topic: Uint8Array, options: { readonly from: number; readonly limit: number; readonly bytes: number; readonly signal?: AbortSignal }): RawRecord[] | Promise<RawRecord[]>;
+  read(
+    topic: Uint8Array,
+    options: { readonly from: number; readonly limit: number; readonly bytes: number; readonly signal?: AbortSignal },
+  ): RawRecord[] | Promise<RawRecord[]>;
   /** `first`: the lowest offset kept; `next`: the offset that the next record gets. Both 0 for an unknown topic. */
   bounds(topic: Uint8Array): RawBounds | Promise<RawBounds>;
   /** Forgets the records below `before` (at most up to `next`). Offsets are never given out again. */

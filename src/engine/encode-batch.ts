@@ -112,7 +112,8 @@ export class CommitBuilder {
 /** The encoded key, its length checked. */
 export function encodeKeyIn(space: Space, key: Key, name = "key"): Uint8Array {
   const bytes = encodeKey(key, space.prefix, name);
-  if (bytes.length > space.limits.keyBytes) throw limitExceeded(`${name} ${keyName(key)}`, bytes.length, space.limits.keyBytes, "bytes encoded");
+  if (bytes.length > space.limits.keyBytes)
+    throw limitExceeded(`${name} ${keyName(key)}`, bytes.length, space.limits.keyBytes, "bytes encoded");
   if (bytes.length === space.prefix.length) throw invalidArgument(name, key, "a tuple of at least one part");
   return bytes;
 }
@@ -142,7 +143,8 @@ export function encodeTopicIn(space: Space, topic: Topic): Uint8Array {
 /** The encoded value, its length checked. */
 export function encodeValueIn(space: Space, value: unknown, name = "value"): Uint8Array {
   const bytes = encodeValue(value, name);
-  if (bytes.length > space.limits.valueBytes) throw limitExceeded(name, bytes.length, space.limits.valueBytes, "bytes encoded");
+  if (bytes.length > space.limits.valueBytes)
+    throw limitExceeded(name, bytes.length, space.limits.valueBytes, "bytes encoded");
   return bytes;
 }
 
@@ -183,7 +185,8 @@ export function encodeAdd(space: Space, key: Key, delta: number, options: AddOpt
 
 /** A validated `append`. */
 export function encodeAppend(space: Space, topic: Topic, records: readonly unknown[]): RawAppend {
-  if (!Array.isArray(records) || records.length === 0) throw invalidArgument("records", records, "an array of at least one record");
+  if (!Array.isArray(records) || records.length === 0)
+    throw invalidArgument("records", records, "an array of at least one record");
   return {
     kind: "append",
     topic: encodeTopicIn(space, topic),
@@ -192,7 +195,8 @@ export function encodeAppend(space: Space, topic: Topic, records: readonly unkno
 }
 
 function encodeCheck(check: Check, space: Space, name: string): RawCheck {
-  if (typeof check !== "object" || check === null) throw invalidArgument(name, check, "{ key, version } or { range, entries }");
+  if (typeof check !== "object" || check === null)
+    throw invalidArgument(name, check, "{ key, version } or { range, entries }");
   if ("range" in check) {
     onlyFields(check, rangeCheckFields, name);
     const { start, end } = encodeRangeIn(space, check.range);

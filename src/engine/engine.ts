@@ -3,9 +3,10 @@ import type { Blobs, Bus, Engine, Guarantees, Kv, Limits, Log, Transaction, Tran
 import type { Driver, SqlSession } from "./driver.ts";
 import type { Space } from "./encode-batch.ts";
 import { createKv } from "./kv.ts";
-import { createBlobs } from "./layers/blobs.ts";
+import { type BlobStore, createBlobStore } from "./layers/blobs.ts";
 import { BusHub, createBus } from "./layers/bus.ts";
 import { busOverKeys } from "./layers/bus-over-keys.ts";
+import { EngineClock } from "./layers/engine-clock.ts";
 import { createLog } from "./layers/log.ts";
 import { logOverKeys } from "./layers/log-over-keys.ts";
 import { systemSpace } from "./namespaces.ts";
@@ -20,13 +21,16 @@ export interface EngineOptions {
 /** The whole contract over a driver: what the driver does not do itself, shared layers do. */
 export function createEngine(driver: Driver, options: EngineOptions = {}): Engine {
   const runtime = options.runtime ?? systemRuntime;
-  const complete = driver.log ? driver : logOverKeys(driver);
+  const complete = driver.log ? driver : logOverKeys(driver, runtime);
   const root = createRoot(complete, runtime);
-  const messages = complete.bus ?? busOverKeys(createKv(root, { prefix: systemSpace("bus"), limits: driver.limits }, "bus"), runtime);
+  const { limits } = complete;
+  const system = (part: string) => createKv(root, { prefix: systemSpace(part), limits }, part);
+  const messages = complete.bus ?? busOverKeys(system("bus"), runtime);
   const hub = new BusHub(messages);
   root.onClose(() => hub.close());
-  const bus = (prefix: Uint8Array) => createBus({ hub, prefix, limits: driver.limits, assertOpen: root.assertOpen });
-  return new EngineFace({ root, bus }, []);
+  const bus = (prefix: Uint8Array) => createBus({ hub, prefix, limits, assertOpen: root.assertOpen });
+  const blobs = createBlobStore({ kv: system("blob"), limits, runtime, clock: new EngineClock(complete, runtime) });
+  return new EngineFace({ root, blobs, bus }, []);
 }
 
 /**
@@ -47,6 +51,7 @@ export function transactInSession<T>(
 
 interface Shared {
   readonly root: Root;
+  readonly blobs: BlobStore;
   readonly bus: (prefix: Uint8Array) => Bus;
 }
 
@@ -69,13 +74,7 @@ class EngineFace implements Engine {
     this.#lane = String(namespace[0] ?? "");
     this.kv = createKv(root, this.space, this.#lane);
     this.log = createLog({ root, space: this.space, kv: this.kv });
-    this.blob = createBlobs({
-      kv: createKv(root, { prefix: systemSpace("blob"), limits }, this.#lane),
-      namespace,
-      limits,
-      runtime: root.runtime,
-      now: () => root.driver.now(),
-    });
+    this.blob = shared.blobs.under(namespace);
     this.bus = shared.bus(this.space.prefix);
   }
 
@@ -97,14 +96,17 @@ class EngineFace implements Engine {
 
   async transact<T>(fn: (tx: Transaction) => T | Promise<T>, options: TransactOptions = {}): Promise<T> {
     this.shared.root.assertOpen();
-    if (typeof fn !== "function") throw new InvalidArgumentError("transact: the first argument must be a function of the transaction");
+    if (typeof fn !== "function")
+      throw new InvalidArgumentError("transact: the first argument must be a function of the transaction");
     return this.shared.root.transactor.transact(this.space, this.#lane, fn, options);
   }
 
   join(tx: Transaction): Transaction {
     const attempt = attemptOf(tx);
     if (!attempt.belongsTo(this.shared.root.driver)) {
-      throw new InvalidArgumentError("tx: this transaction belongs to another engine; what is to commit together must be on one engine");
+      throw new InvalidArgumentError(
+        "tx: this transaction belongs to another engine; what is to commit together must be on one engine",
+      );
     }
     return createTransactionView(attempt, this.space, tx.signal, tx.attempt);
   }

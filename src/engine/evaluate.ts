@@ -9,7 +9,12 @@ export interface Store {
   /** The entry of the key, expired or not. */
   get(key: Uint8Array): StoredEntry | undefined;
   /** The first `limit` entries of the range that are not expired at `now`, in key order. */
-  range(start: Uint8Array, end: Uint8Array, limit: number, now: number): { readonly key: Uint8Array; readonly revision: number }[];
+  range(
+    start: Uint8Array,
+    end: Uint8Array,
+    limit: number,
+    now: number,
+  ): { readonly key: Uint8Array; readonly revision: number }[];
   /** `expires`: milliseconds since the epoch on the engine's clock, 0 for never. */
   set(key: Uint8Array, value: Uint8Array, revision: number, expires: number): void;
   delete(key: Uint8Array): void;
@@ -39,7 +44,8 @@ export function applyCommit(store: Store, commit: RawCommit, now: number, revisi
     if (mutation?.kind !== "add") continue;
     const sum = add(store, mutation, now, index);
     if ("ok" in sum) return sum;
-    (sums ??= []).push(sum);
+    sums ??= [];
+    sums.push(sum);
   }
   const offsets: number[] = [];
   let adds = 0;

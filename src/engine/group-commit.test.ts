@@ -41,9 +41,15 @@ test("commits issued in one turn share a flush, those issued during it share the
   flushes[0]?.answer();
   await Promise.all(first);
   await turn();
-  assert.deepEqual(flushes.map((flush) => flush.commits.length), [2, 3]);
+  assert.deepEqual(
+    flushes.map((flush) => flush.commits.length),
+    [2, 3],
+  );
   flushes[1]?.answer();
-  assert.deepEqual((await Promise.all(second)).map((outcome) => outcome.ok && outcome.revision), [3, 4, 5]);
+  assert.deepEqual(
+    (await Promise.all(second)).map((outcome) => outcome.ok && outcome.revision),
+    [3, 4, 5],
+  );
 });
 
 test("a flush keeps to its bounds of count and bytes, and takes one commit that is larger alone", async () => {
@@ -52,7 +58,10 @@ test("a flush keeps to its bounds of count and bytes, and takes one commit that 
   const sizes = [4, 4, 4, 50, 1, 1, 1, 1];
   const all = sizes.map((bytes) => group.submit(commit(bytes), ""));
   await turn();
-  assert.deepEqual(flushes.map((flush) => flush.commits.map(({ bytes }) => bytes)), [[4, 4], [4], [50], [1, 1, 1], [1]]);
+  assert.deepEqual(
+    flushes.map((flush) => flush.commits.map(({ bytes }) => bytes)),
+    [[4, 4], [4], [50], [1, 1, 1], [1]],
+  );
   for (const flush of flushes) flush.answer();
   await Promise.all(all);
 });
@@ -84,7 +93,10 @@ test("commits of a lane keep their order", async () => {
   const order = flushes.flatMap((flush) => flush.commits.map(({ bytes }) => bytes));
   assert.equal(order.length, 3000);
   for (const lane of [order.filter((i) => i % 3 === 0), order.filter((i) => i % 3 !== 0)]) {
-    assert.deepEqual(lane, lane.toSorted((a, b) => a - b));
+    assert.deepEqual(
+      lane,
+      lane.toSorted((a, b) => a - b),
+    );
   }
 });
 
@@ -92,7 +104,10 @@ test("when too much waits, a commit is refused at once and definitely", async ()
   const { driver, flushes } = heldDriver();
   const group = new GroupCommit(driver, systemRuntime, { commits: 2, bytes: 100 });
   const accepted = [group.submit(commit(), ""), group.submit(commit(), "")];
-  await assert.rejects(group.submit(commit(), ""), (error) => isAshlarError(error, "OVERLOADED") && error.definite && error.retryable);
+  await assert.rejects(
+    group.submit(commit(), ""),
+    (error) => isAshlarError(error, "OVERLOADED") && error.definite && error.retryable,
+  );
   await turn();
   flushes[0]?.answer();
   await Promise.all(accepted);
@@ -113,7 +128,10 @@ test("an abort withdraws a commit that waits and leaves one in flight unknown", 
   await assert.rejects(sent, (error) => isAshlarError(error, "OUTCOME_UNKNOWN") && error.cause === reason);
   flushes[0]?.answer();
   await turn();
-  assert.deepEqual(flushes[1]?.commits.map(({ bytes }) => bytes), [3]);
+  assert.deepEqual(
+    flushes[1]?.commits.map(({ bytes }) => bytes),
+    [3],
+  );
   flushes[1]?.answer();
   assert.ok((await other).ok);
   await assert.rejects(group.submit(commit(), "", controller.signal), reason);

@@ -1,4 +1,11 @@
-import { AshlarError, ClosedError, OutcomeUnknownError, OverloadedError, type Runtime, type Timer } from "../core/index.ts";
+import {
+  AshlarError,
+  ClosedError,
+  OutcomeUnknownError,
+  OverloadedError,
+  type Runtime,
+  type Timer,
+} from "../core/index.ts";
 import type { Driver, RawCommit, RawOutcome } from "./driver.ts";
 
 /**
@@ -77,7 +84,11 @@ export class GroupCommit {
     let grace: Timer | undefined;
     const giveUp = () => {
       waiting.state = "settled";
-      waiting.reject(new OutcomeUnknownError("the signal was aborted while the commit was in flight; it may be applied", { cause: signal.reason }));
+      waiting.reject(
+        new OutcomeUnknownError("the signal was aborted while the commit was in flight; it may be applied", {
+          cause: signal.reason,
+        }),
+      );
     };
     const onAbort = () => {
       if (waiting.state === "waiting") {
@@ -182,7 +193,9 @@ export class GroupCommit {
     const reason =
       error instanceof AshlarError
         ? error
-        : new OutcomeUnknownError(`the ${this.#driver.name} driver failed unexpectedly during a commit`, { cause: error });
+        : new OutcomeUnknownError(`the ${this.#driver.name} driver failed unexpectedly during a commit`, {
+            cause: error,
+          });
     for (const waiting of batch) {
       waiting.unlisten?.();
       waiting.state = "settled";

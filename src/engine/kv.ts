@@ -1,5 +1,20 @@
 import { decodeKey, decodeValue, type Key, type KeyRange, throwIfAborted } from "../core/index.ts";
-import type { AddOptions, Batch, Change, CommitOptions, Committed, Entry, Kv, ListOptions, Mutation, Offset, ReadOptions, Refused, SetOptions, WatchOptions } from "./contract.ts";
+import type {
+  AddOptions,
+  Batch,
+  Change,
+  CommitOptions,
+  Committed,
+  Entry,
+  Kv,
+  ListOptions,
+  Mutation,
+  Offset,
+  ReadOptions,
+  Refused,
+  SetOptions,
+  WatchOptions,
+} from "./contract.ts";
 import type { RawChange, RawEntry } from "./driver.ts";
 import { encodeBatch, encodeKeyIn, encodeKeysIn, encodeRangeIn, type Space, toLimit } from "./encode-batch.ts";
 import { pull } from "./pull.ts";
@@ -78,7 +93,10 @@ class KvFace implements Kv {
   }
 
   set(key: Key, value: unknown, options: SetOptions & CommitOptions = {}): Promise<Committed> {
-    return this.commit({ mutations: [{ set: key, value, ...(options.ttl !== undefined && { ttl: options.ttl }) }] }, options);
+    return this.commit(
+      { mutations: [{ set: key, value, ...(options.ttl !== undefined && { ttl: options.ttl }) }] },
+      options,
+    );
   }
 
   delete(key: Key, options: CommitOptions = {}): Promise<Committed> {
@@ -108,7 +126,12 @@ class KvFace implements Kv {
   }
 
   #committed(outcome: { revision: number; adds: Committed["adds"]; offsets: readonly number[] }): Committed {
-    return { ok: true, version: toVersion(outcome.revision), adds: outcome.adds, offsets: outcome.offsets as readonly Offset[] };
+    return {
+      ok: true,
+      version: toVersion(outcome.revision),
+      adds: outcome.adds,
+      offsets: outcome.offsets as readonly Offset[],
+    };
   }
 
   #decode<V>(entry: RawEntry): Entry<V> {

@@ -1,4 +1,13 @@
-import { createIds, decodeValue, encodeKey, encodeValue, fullJitter, isAshlarError, type Runtime, sleep } from "../core/index.ts";
+import {
+  createIds,
+  decodeValue,
+  encodeKey,
+  encodeValue,
+  fullJitter,
+  isAshlarError,
+  type Runtime,
+  sleep,
+} from "../core/index.ts";
 import type { Driver, RawCommit, RawOutcome } from "./driver.ts";
 import type { GroupCommit } from "./group-commit.ts";
 import { systemPrefix } from "./namespaces.ts";

@@ -17,11 +17,18 @@ export function toRefusal(refused: RawRefused): Refusal | undefined {
 export function refusedError(refused: RawRefused): AshlarError {
   switch (refused.reason) {
     case "check":
-      return new ConflictError(`check ${refused.index} did not hold: what it names has changed; read it again and retry`, { details: { ...toRefusal(refused) } });
+      return new ConflictError(
+        `check ${refused.index} did not hold: what it names has changed; read it again and retry`,
+        { details: { ...toRefusal(refused) } },
+      );
     case "ceiling":
-      return new ConflictError(`add: the sum ${refused.value} would pass its ceiling ${refused.ceiling}`, { details: { ...toRefusal(refused) } });
+      return new ConflictError(`add: the sum ${refused.value} would pass its ceiling ${refused.ceiling}`, {
+        details: { ...toRefusal(refused) },
+      });
     case "not-integer":
-      return new InvalidStateError(`mutation ${refused.index}: add met a value that is not an integer; only integers written by set or add can be added to`);
+      return new InvalidStateError(
+        `mutation ${refused.index}: add met a value that is not an integer; only integers written by set or add can be added to`,
+      );
     case "overflow":
       return new InvalidStateError(`mutation ${refused.index}: the sum of add is not a safe integer (±2^53 - 1)`);
   }

@@ -14,7 +14,10 @@ async function transfer(engine: Engine, runtime: Runtime, id: string): Promise<v
   const from = Math.floor(runtime.random.next() * accounts);
   const to = (from + 1 + Math.floor(runtime.random.next() * (accounts - 1))) % accounts;
   await engine.transact(async (tx: Transaction) => {
-    const [source = 0, target = 0] = await tx.getMany<number>([["account", from], ["account", to]]);
+    const [source = 0, target = 0] = await tx.getMany<number>([
+      ["account", from],
+      ["account", to],
+    ]);
     tx.set(["account", from], source - 1);
     tx.set(["account", to], target + 1);
     tx.append("ledger", [{ id, from, to }]);
@@ -56,7 +59,8 @@ for (const seed of [1, 2, 3, 4, 5, 6, 7, 8]) {
     }
     assert.deepEqual(await balances(observer), expected);
     const met = (fault: keyof FaultCounts) => clients.reduce((sum, { counts }) => sum + counts[fault], 0);
-    for (const fault of ["refused", "answerLost", "late"] as const) assert.ok(met(fault) > 0, `seed ${seed} never met the fault ${fault}`);
+    for (const fault of ["refused", "answerLost", "late"] as const)
+      assert.ok(met(fault) > 0, `seed ${seed} never met the fault ${fault}`);
   });
 }
 
@@ -65,7 +69,13 @@ test("markers vanish after their time", async () => {
   const seeded = seededRuntime(1);
   const runtime = { ...seeded, clock: { ...seeded.clock, now: () => now } };
   const store = new MemoryStore(runtime);
-  const { driver } = createFaultyDriver(createMemoryDriver(store), runtime, { refused: 0, answerLost: 0, late: 0, read: 0, reset: 0 });
+  const { driver } = createFaultyDriver(createMemoryDriver(store), runtime, {
+    refused: 0,
+    answerLost: 0,
+    late: 0,
+    read: 0,
+    reset: 0,
+  });
   await using engine = createEngine(driver, { runtime });
   await engine.transact((tx) => tx.set(["a"], 1));
   const all = { start: new Uint8Array([0]), end: new Uint8Array([0xff, 0xff]) };
@@ -77,7 +87,13 @@ test("markers vanish after their time", async () => {
 
 test("results lost with the answer say so instead of lying", async () => {
   const runtime = seededRuntime(1);
-  const { driver, counts } = createFaultyDriver(createMemoryDriver(new MemoryStore(runtime)), runtime, { refused: 0, answerLost: 0.5, late: 0, read: 0, reset: 0 });
+  const { driver, counts } = createFaultyDriver(createMemoryDriver(new MemoryStore(runtime)), runtime, {
+    refused: 0,
+    answerLost: 0.5,
+    late: 0,
+    read: 0,
+    reset: 0,
+  });
   await using engine = createEngine(driver, { runtime });
   let lost = 0;
   for (let i = 1; i <= 20; i++) {
@@ -96,7 +112,13 @@ test("results lost with the answer say so instead of lying", async () => {
 test("a watch under faults ends in the state of the store", async () => {
   const runtime = seededRuntime(3);
   const store = new MemoryStore(runtime);
-  const { driver, counts } = createFaultyDriver(createMemoryDriver(store), runtime, { refused: 0, answerLost: 0, late: 0, read: 0.05, reset: 0.3 });
+  const { driver, counts } = createFaultyDriver(createMemoryDriver(store), runtime, {
+    refused: 0,
+    answerLost: 0,
+    late: 0,
+    read: 0.05,
+    reset: 0.3,
+  });
   await using engine = createEngine(driver, { runtime });
   const seen = new Map<string, unknown>();
   const controller = new AbortController();

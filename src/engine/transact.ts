@@ -12,7 +12,7 @@ import {
   toMilliseconds,
   withDeadline,
 } from "../core/index.ts";
-import type { TransactOptions, Transaction } from "./contract.ts";
+import type { Transaction, TransactOptions } from "./contract.ts";
 import type { Driver, RawCommit, RawCommitted, RawOutcome, SqlSession } from "./driver.ts";
 import type { Space } from "./encode-batch.ts";
 import type { GroupCommit } from "./group-commit.ts";
@@ -37,36 +37,64 @@ export class Transactor {
     if (driver.guarantees.unknownOutcomes === "possible") this.#markers = new Marker(driver, runtime, commits);
   }
 
-  async transact<T>(space: Space, lane: string, fn: (tx: Transaction) => T | Promise<T>, options: TransactOptions): Promise<T> {
+  async transact<T>(
+    space: Space,
+    lane: string,
+    fn: (tx: Transaction) => T | Promise<T>,
+    options: TransactOptions,
+  ): Promise<T> {
     this.#assertNotNested();
     const attempts = options.attempts ?? 64;
-    if (!Number.isSafeInteger(attempts) || attempts < 1) throw invalidArgument("attempts", attempts, "a whole number of at least 1");
+    if (!Number.isSafeInteger(attempts) || attempts < 1)
+      throw invalidArgument("attempts", attempts, "a whole number of at least 1");
     const deadlineMs = toMilliseconds(options.deadline ?? "10s", "deadline", { min: 1 });
-    using scope = withDeadline(this.#runtime, { deadlineMs, name: "transact", ...(options.signal && { signal: options.signal }) });
+    using scope = withDeadline(this.#runtime, {
+      deadlineMs,
+      name: "transact",
+      ...(options.signal && { signal: options.signal }),
+    });
     let last: unknown;
     for (let number = 1; number <= attempts; number++) {
       if (scope.signal.aborted) throw withCause(scope.signal.reason, last);
       const attempt = new Attempt(this.#driver, scope.signal);
       try {
-        return await this.#once(attempt, createTransactionView(attempt, space, scope.signal, number), lane, fn, scope.signal);
+        return await this.#once(
+          attempt,
+          createTransactionView(attempt, space, scope.signal, number),
+          lane,
+          fn,
+          scope.signal,
+        );
       } catch (error) {
-        if (!(error instanceof Retry)) throw scope.signal.aborted && error === scope.signal.reason ? withCause(error, last) : error;
+        if (!(error instanceof Retry))
+          throw scope.signal.aborted && error === scope.signal.reason ? withCause(error, last) : error;
         last = error.cause;
       } finally {
         attempt.end();
       }
       if (number < attempts) await this.#backOff(number, scope.signal, last);
     }
-    throw new ConflictError(`the transaction met a conflict in each of its ${attempts} attempts; others keep changing what it reads`, { cause: last });
+    throw new ConflictError(
+      `the transaction met a conflict in each of its ${attempts} attempts; others keep changing what it reads`,
+      { cause: last },
+    );
   }
 
   /** Runs the function inside an SQL transaction that belongs to the caller, who commits it. Conflicts are the caller's to retry. */
-  async transactIn<T>(space: Space, session: SqlSession, fn: (tx: Transaction) => T | Promise<T>, signal: AbortSignal): Promise<T> {
+  async transactIn<T>(
+    space: Space,
+    session: SqlSession,
+    fn: (tx: Transaction) => T | Promise<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
     this.#assertNotNested();
     const attempt = new Attempt(this.#driver, signal);
     attempt.adopt(session);
     try {
-      const value = await this.#running.run(attempt, async () => await fn(createTransactionView(attempt, space, signal, 1)));
+      const value = await this.#running.run(
+        attempt,
+        async () => await fn(createTransactionView(attempt, space, signal, 1)),
+      );
       const outcome = await session.apply(attempt.toCommit());
       if (!outcome.ok) throw refusedError(outcome);
       attempt.settle(outcome);
@@ -76,7 +104,13 @@ export class Transactor {
     }
   }
 
-  async #once<T>(attempt: Attempt, tx: Transaction, lane: string, fn: (tx: Transaction) => T | Promise<T>, signal: AbortSignal): Promise<T> {
+  async #once<T>(
+    attempt: Attempt,
+    tx: Transaction,
+    lane: string,
+    fn: (tx: Transaction) => T | Promise<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
     try {
       const value = await this.#run(attempt, tx, lane, fn, signal);
       attempt.end();
@@ -88,9 +122,18 @@ export class Transactor {
     }
   }
 
-  async #run<T>(attempt: Attempt, tx: Transaction, lane: string, fn: (tx: Transaction) => T | Promise<T>, signal: AbortSignal): Promise<T> {
+  async #run<T>(
+    attempt: Attempt,
+    tx: Transaction,
+    lane: string,
+    fn: (tx: Transaction) => T | Promise<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
     try {
-      return await raceAbort(this.#running.run(attempt, async () => await fn(tx)), signal);
+      return await raceAbort(
+        this.#running.run(attempt, async () => await fn(tx)),
+        signal,
+      );
     } catch (error) {
       attempt.end();
       if (signal.aborted && error === signal.reason) throw error;
@@ -98,7 +141,9 @@ export class Transactor {
       await attempt.rollback();
       if (isTransient(error)) throw new Retry(error);
       // The function may have failed only because its reads stem from different instants.
-      const verdict = await this.#commits.submit({ ...attempt.toCommit(), mutations: [] }, lane, signal).catch(() => undefined);
+      const verdict = await this.#commits
+        .submit({ ...attempt.toCommit(), mutations: [] }, lane, signal)
+        .catch(() => undefined);
       if (verdict && !verdict.ok) throw new Retry(error);
       throw error;
     }
@@ -119,7 +164,9 @@ export class Transactor {
 
   #submit(commit: RawCommit, lane: string, signal: AbortSignal): Promise<RawOutcome | "applied"> {
     const writes = commit.mutations.length > 0;
-    return this.#markers && writes ? this.#markers.submit(commit, lane, signal) : this.#commits.submit(commit, lane, signal, graceMs);
+    return this.#markers && writes
+      ? this.#markers.submit(commit, lane, signal)
+      : this.#commits.submit(commit, lane, signal, graceMs);
   }
 
   async #backOff(attempt: number, signal: AbortSignal, last: unknown): Promise<void> {
@@ -133,7 +180,9 @@ export class Transactor {
   #assertNotNested(): void {
     const outer = this.#running.getStore();
     if (!outer?.isActive) return;
-    throw new InvalidStateError("transact was called inside the function of another transaction of the same engine; pass that one's `tx` instead, it would not be part of it");
+    throw new InvalidStateError(
+      "transact was called inside the function of another transaction of the same engine; pass that one's `tx` instead, it would not be part of it",
+    );
   }
 }
 

@@ -1,10 +1,32 @@
-import { decodeKey, decodeValue, InvalidArgumentError, InvalidStateError, type Key, type KeyPart, type KeyRange } from "../core/index.ts";
+import {
+  decodeKey,
+  decodeValue,
+  InvalidArgumentError,
+  InvalidStateError,
+  type Key,
+  type KeyPart,
+  type KeyRange,
+} from "../core/index.ts";
 import type { AddOptions, AfterCommit, Offset, SetOptions, Sql, Topic, Transaction } from "./contract.ts";
-import { encodeAdd, encodeAppend, encodeKeyIn, encodeKeysIn, encodeRangeIn, encodeSet, type Space, toLimit } from "./encode-batch.ts";
+import {
+  encodeAdd,
+  encodeAppend,
+  encodeKeyIn,
+  encodeKeysIn,
+  encodeRangeIn,
+  encodeSet,
+  type Space,
+  toLimit,
+} from "./encode-batch.ts";
 import type { Attempt, Result } from "./transaction.ts";
 
 /** The face of an attempt in one namespace: encodes on the way in, decodes on the way out. */
-export function createTransactionView(attempt: Attempt, space: Space, signal: AbortSignal, number: number): Transaction {
+export function createTransactionView(
+  attempt: Attempt,
+  space: Space,
+  signal: AbortSignal,
+  number: number,
+): Transaction {
   const view = new TransactionView(attempt, space, signal, number);
   attempts.set(view, attempt);
   return view;
@@ -13,7 +35,8 @@ export function createTransactionView(attempt: Attempt, space: Space, signal: Ab
 /** The attempt behind a transaction. @throws InvalidArgumentError it is none of ours */
 export function attemptOf(tx: Transaction): Attempt {
   const attempt = attempts.get(tx);
-  if (!attempt) throw new InvalidArgumentError("tx: not a transaction; pass the one that `transact` gave to its function");
+  if (!attempt)
+    throw new InvalidArgumentError("tx: not a transaction; pass the one that `transact` gave to its function");
   return attempt;
 }
 
@@ -42,7 +65,10 @@ class TransactionView implements Transaction {
     return values.map((value) => value && (decodeValue(value) as V));
   }
 
-  async *list<V>(range: KeyRange, options: { readonly limit?: number; readonly reverse?: boolean } = {}): AsyncGenerator<{ key: KeyPart[]; value: V }> {
+  async *list<V>(
+    range: KeyRange,
+    options: { readonly limit?: number; readonly reverse?: boolean } = {},
+  ): AsyncGenerator<{ key: KeyPart[]; value: V }> {
     const bytes = encodeRangeIn(this.#space, range);
     for await (const { key, value } of this.#attempt.list(bytes, toLimit(options.limit), options.reverse ?? false)) {
       yield { key: decodeKey(key, this.#space.prefix.length), value: decodeValue(value) as V };
@@ -79,8 +105,12 @@ class Later implements AfterCommit<number> {
 
   get value(): number {
     const { what, number, lost } = this.#result;
-    if (lost) throw new InvalidStateError(`the transaction has committed, but the ${what} was lost with the connection; read it from the store`);
-    if (number === undefined) throw new InvalidStateError(`the ${what} is known only after the transaction has committed`);
+    if (lost)
+      throw new InvalidStateError(
+        `the transaction has committed, but the ${what} was lost with the connection; read it from the store`,
+      );
+    if (number === undefined)
+      throw new InvalidStateError(`the ${what} is known only after the transaction has committed`);
     return number;
   }
 }

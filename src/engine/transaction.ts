@@ -1,7 +1,7 @@
 import {
   type ByteRange,
-  compareBytes,
   ConflictError,
+  compareBytes,
   decodeInteger,
   encodeInteger,
   InvalidStateError,
@@ -10,7 +10,19 @@ import {
   UnsupportedError,
 } from "../core/index.ts";
 import type { Sql } from "./contract.ts";
-import type { Driver, RawAdd, RawAppend, RawCommit, RawCommitted, RawDelete, RawEntry, RawOutcome, RawRangeCheck, RawSet, SqlSession } from "./driver.ts";
+import type {
+  Driver,
+  RawAdd,
+  RawAppend,
+  RawCommit,
+  RawCommitted,
+  RawDelete,
+  RawEntry,
+  RawOutcome,
+  RawRangeCheck,
+  RawSet,
+  SqlSession,
+} from "./driver.ts";
 import { CommitBuilder } from "./encode-batch.ts";
 import { successor } from "./watcher.ts";
 
@@ -60,7 +72,10 @@ export class Attempt {
   }
 
   assertActive(): void {
-    if (this.#ended) throw new InvalidStateError("the transaction has ended; use `tx` only inside its function, and await all that uses it");
+    if (this.#ended)
+      throw new InvalidStateError(
+        "the transaction has ended; use `tx` only inside its function, and await all that uses it",
+      );
   }
 
   /** The values of the keys as this transaction sees them. */
@@ -83,9 +98,19 @@ export class Attempt {
   }
 
   /** The entries of the range as this transaction sees them, in pages. */
-  async *list(range: ByteRange, limit: number, reverse: boolean): AsyncGenerator<{ key: Uint8Array; value: Uint8Array }> {
+  async *list(
+    range: ByteRange,
+    limit: number,
+    reverse: boolean,
+  ): AsyncGenerator<{ key: Uint8Array; value: Uint8Array }> {
     this.assertActive();
-    const read: RangeRead = { start: reverse ? range.end : range.start, end: reverse ? range.end : range.start, keys: [], revisions: [], pages: 0 };
+    const read: RangeRead = {
+      start: reverse ? range.end : range.start,
+      end: reverse ? range.end : range.start,
+      keys: [],
+      revisions: [],
+      pages: 0,
+    };
     this.#ranges.push(read);
     let { start, end } = range;
     let left = limit;
@@ -123,11 +148,21 @@ export class Attempt {
     const bounded = mutation.floor !== undefined || mutation.ceiling !== undefined;
     if (before.kind === "add") {
       if (bounded || before.floor !== undefined || before.ceiling !== undefined) {
-        throw new InvalidStateError("a key with bounds can be added to once in a transaction; add the deltas up before");
+        throw new InvalidStateError(
+          "a key with bounds can be added to once in a transaction; add the deltas up before",
+        );
       }
       // Each earlier result lies below the final sum by what was added after it.
-      const results = before.results.map(({ result: earlier, after }) => ({ result: earlier, after: after + mutation.delta }));
-      this.#writes.set(name, { ...before, delta: before.delta + mutation.delta, ttl: mutation.ttl ?? before.ttl, results: [...results, { result, after: 0 }] });
+      const results = before.results.map(({ result: earlier, after }) => ({
+        result: earlier,
+        after: after + mutation.delta,
+      }));
+      this.#writes.set(name, {
+        ...before,
+        delta: before.delta + mutation.delta,
+        ttl: mutation.ttl ?? before.ttl,
+        results: [...results, { result, after: 0 }],
+      });
       return result;
     }
     this.#addToOwn(name, before, mutation, result);
@@ -143,7 +178,12 @@ export class Attempt {
       before.results.push({ result, after: before.records.length });
       before.records.push(...mutation.records);
     } else {
-      this.#appends.set(name, { kind: "append", topic: mutation.topic, records: [...mutation.records], results: [{ result, after: 0 }] });
+      this.#appends.set(name, {
+        kind: "append",
+        topic: mutation.topic,
+        records: [...mutation.records],
+        results: [{ result, after: 0 }],
+      });
     }
     return result;
   }
@@ -158,7 +198,8 @@ export class Attempt {
 
   session(): Promise<SqlSession> {
     this.assertActive();
-    if (!this.#driver.openSql) throw new UnsupportedError(`the ${this.#driver.name} engine has no SQL; use sqlite: or postgres:`);
+    if (!this.#driver.openSql)
+      throw new UnsupportedError(`the ${this.#driver.name} engine has no SQL; use sqlite: or postgres:`);
     this.#session ??= this.#driver.openSql({ signal: this.#signal });
     return this.#session;
   }
@@ -189,7 +230,8 @@ export class Attempt {
   /** Everything read and written, as one commit. */
   toCommit(): RawCommit {
     const builder = new CommitBuilder(this.#driver.limits);
-    for (const { key, entry } of this.#reads.values()) builder.check({ kind: "key", key, revision: entry?.revision ?? 0 });
+    for (const { key, entry } of this.#reads.values())
+      builder.check({ kind: "key", key, revision: entry?.revision ?? 0 });
     for (const read of this.#ranges) if (compareBytes(read.start, read.end) < 0) builder.check(toRangeCheck(read));
     for (const write of this.#writes.values()) builder.mutate(write, "transaction");
     for (const append of this.#appends.values()) builder.mutate(append, "transaction");
@@ -241,14 +283,18 @@ export class Attempt {
   /** The sum that a buffered add will have if the value read before is still there at the commit. */
   #previewAdd(stored: Uint8Array | undefined, add: RawAdd): number {
     if (add.floor?.clock === "ms" || add.floor?.clock === "us" || (add.ceiling && add.ceiling.clock !== "none")) {
-      throw new InvalidStateError("a sum with bounds on the engine's clock is known only after the commit; read the key in a later transaction");
+      throw new InvalidStateError(
+        "a sum with bounds on the engine's clock is known only after the commit; read the key in a later transaction",
+      );
     }
     const present = stored === undefined ? 0 : decodeInteger(stored);
     if (present === undefined) throw new InvalidStateError("add: the present value is not an integer");
     const value = Math.max(present, add.floor?.plus ?? present) + add.delta;
     if (!Number.isSafeInteger(value)) throw new InvalidStateError(`add: the sum ${value} is no safe integer`);
     if (add.ceiling && value > add.ceiling.plus) {
-      throw new ConflictError(`add: the sum ${value} would pass its ceiling ${add.ceiling.plus}`, { details: { reason: "ceiling", value, ceiling: add.ceiling.plus } });
+      throw new ConflictError(`add: the sum ${value} would pass its ceiling ${add.ceiling.plus}`, {
+        details: { reason: "ceiling", value, ceiling: add.ceiling.plus },
+      });
     }
     return value;
   }
@@ -290,7 +336,12 @@ export class Attempt {
     const stored = new Map(page.map((entry) => [toBinaryString(entry.key), entry.value]));
     for (const [name, write] of this.#writes) {
       if (compareBytes(write.key, covered.start) < 0 || compareBytes(write.key, covered.end) >= 0) continue;
-      const value = write.kind === "set" ? write.value : write.kind === "add" ? encodeInteger(this.#previewAdd(stored.get(name), write)) : undefined;
+      const value =
+        write.kind === "set"
+          ? write.value
+          : write.kind === "add"
+            ? encodeInteger(this.#previewAdd(stored.get(name), write))
+            : undefined;
       own.push({ key: write.key, value });
     }
     if (own.length === 0) return page as RawEntry[];
@@ -339,7 +390,10 @@ function coveredBy(range: ByteRange, last: Uint8Array | undefined, reverse: bool
   return reverse ? { start: last, end: range.end } : { start: range.start, end: successor(last) };
 }
 
-function hasValue(item: { key: Uint8Array; value: Uint8Array | undefined }): item is { key: Uint8Array; value: Uint8Array } {
+function hasValue(item: {
+  key: Uint8Array;
+  value: Uint8Array | undefined;
+}): item is { key: Uint8Array; value: Uint8Array } {
   return item.value !== undefined;
 }
 

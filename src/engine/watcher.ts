@@ -132,7 +132,8 @@ export class Watcher {
       if (!this.#pending.has(name)) changes.push({ key: entry.key, entry });
     }
     for (const name of this.#known.keys()) {
-      if (!entries.has(name) && !this.#pending.has(name)) changes.push({ key: Buffer.from(name, "latin1"), entry: undefined });
+      if (!entries.has(name) && !this.#pending.has(name))
+        changes.push({ key: Buffer.from(name, "latin1"), entry: undefined });
     }
     for (const change of this.#pending.values()) changes.push(change);
     this.#pending.clear();
@@ -167,6 +168,9 @@ export function successor(key: Uint8Array): Uint8Array {
 }
 
 function pointOf({ start, end }: ByteRange): string | undefined {
-  const single = end.length === start.length + 1 && end[start.length] === 0 && compareBytes(end.subarray(0, start.length), start) === 0;
+  const single =
+    end.length === start.length + 1 &&
+    end[start.length] === 0 &&
+    compareBytes(end.subarray(0, start.length), start) === 0;
   return single ? toBinaryString(start) : undefined;
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { AddOptions, Engine, Mutation } from "../contract.ts";
-import { listAll, numbers, valueOf } from "./entries.ts";
+import { getValue, listAll, numbers } from "./entries.ts";
 import { failsWith } from "./expecting.ts";
 import { facts } from "./fact.ts";
 
@@ -26,7 +26,7 @@ const sums = facts("add", {
     assert.equal(await engine.kv.add(["k"], 3), 3);
     assert.equal(await other.kv.add(["k"], -5), -2);
     assert.equal(await engine.kv.add(["k"], 0), -2);
-    assert.equal(await valueOf(engine, ["k"]), -2);
+    assert.equal(await getValue(engine, ["k"]), -2);
   },
 
   "what set wrote can be added to, and what add wrote can be set": async ({ engine }) => {
@@ -49,7 +49,7 @@ const sums = facts("add", {
         await engine.kv.set(["k"], sign * value);
         assert.equal(await engine.kv.add(["k"], -sign), sign * value - sign);
         assert.equal(await engine.kv.add(["k"], sign), sign * value);
-        assert.equal(await valueOf(engine, ["k"]), sign * value);
+        assert.equal(await getValue(engine, ["k"]), sign * value);
       }
     }
   },
@@ -123,7 +123,7 @@ const sums = facts("add", {
         found.sort((a, b) => a - b),
         numbers(count).map((i) => i + 1),
       );
-      assert.equal(await valueOf(other, ["k"]), count);
+      assert.equal(await getValue(other, ["k"]), count);
     },
   },
 });
@@ -152,7 +152,7 @@ const bounds = facts("add", {
     assert.equal(await engine.kv.add(["k"], 3, { ceiling: 10 }), 10);
     await passesCeiling(engine, 1, { ceiling: 10 }, 11, 10);
     assert.equal(await engine.kv.add(["k"], 0, { ceiling: 10 }), 10);
-    assert.equal(await valueOf(engine, ["k"]), 10);
+    assert.equal(await getValue(engine, ["k"]), 10);
   },
 
   "a sum above its ceiling is refused even on the way down": async ({ engine }) => {

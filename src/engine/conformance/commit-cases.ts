@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { isAshlarError, type Key } from "../../core/index.ts";
 import type { Batch, Engine, Version } from "../contract.ts";
 import { during, repeat } from "./during.ts";
-import { listAll, numbers, valueOf, versionOf } from "./entries.ts";
+import { getValue, getVersion, listAll, numbers } from "./entries.ts";
 import { abortedSignal, failsBy, failsWith, failureOf } from "./expecting.ts";
 import { facts } from "./fact.ts";
 
@@ -83,7 +83,7 @@ const atomicity = facts("commit", {
     assert.equal(await engine.kv.get(["k"]), undefined);
     assert.equal((await engine.kv.delete(["k"])).ok, true);
     assert.equal((await engine.kv.commit({ mutations: [{ delete: ["never"] }, { set: ["a"], value: 1 }] })).ok, true);
-    assert.equal(await valueOf(engine, ["a"]), 1);
+    assert.equal(await getValue(engine, ["a"]), 1);
   },
 
   "readers never see half of a commit": async ({ engine, other, runtime }) => {
@@ -152,7 +152,7 @@ const checks = facts("commit", {
 
   "a version that another client read or wrote is as good": async ({ engine, other }) => {
     const { version } = await engine.kv.set(["k"], 1);
-    assert.equal(await versionOf(other, ["k"]), version);
+    assert.equal(await getVersion(other, ["k"]), version);
     const swapped = await other.kv.tryCommit({
       checks: [{ key: ["k"], version }],
       mutations: [{ set: ["k"], value: 2 }],
@@ -180,7 +180,7 @@ const checks = facts("commit", {
       const outcomes = await Promise.all(numbers(6).map((i) => attempt(i % 2 ? engine : other, i)));
       const winners = outcomes.flatMap(({ ok }, i) => (ok ? [i] : []));
       assert.equal(winners.length, 1);
-      assert.equal(await valueOf(engine, ["race", round]), winners[0]);
+      assert.equal(await getValue(engine, ["race", round]), winners[0]);
     }
   },
 });
@@ -215,7 +215,7 @@ const versions = facts("commit", {
       note((await client.kv.set(["k"], "same")).version);
       if (i % 3 === 0) await client.kv.delete(["k"]);
       await client.kv.add(["sum"], 0);
-      note(await versionOf(engine, ["sum"]));
+      note(await getVersion(engine, ["sum"]));
       await client.kv.delete(["sum"]);
     }
     const concurrent = await Promise.all(numbers(40).map((i) => (i % 2 ? engine : other).kv.set(["k", i], 0)));
@@ -271,7 +271,7 @@ const duplicates = facts("commit", {
         { append: topic("x"), records: [2] },
       ],
     });
-    assert.equal(await valueOf(engine, ["x"]), 1);
+    assert.equal(await getValue(engine, ["x"]), 1);
     assert.equal((await engine.log.read("x"))[0]?.value, 2);
     await engine.kv.delete(["x"]);
     assert.equal((await engine.log.bounds("x")).next, 1);
@@ -312,7 +312,7 @@ const aborting = facts("commit", {
         (error: unknown) => ({ error }),
       );
       if (outcome === "done") {
-        assert.equal(await valueOf(engine, key), round);
+        assert.equal(await getValue(engine, key), round);
       } else if (isAshlarError(outcome.error, "OUTCOME_UNKNOWN")) {
         assert.equal(outcome.error.cause, reason);
         // It may yet arrive: a later commit that refuses it settles the doubt.
@@ -321,7 +321,7 @@ const aborting = facts("commit", {
             checks: [{ key, version: undefined }],
             mutations: [{ delete: key }],
           });
-          return settled.ok || (await valueOf(engine, key)) === round;
+          return settled.ok || (await getValue(engine, key)) === round;
         });
       } else {
         assert.equal(outcome.error, reason);
@@ -334,9 +334,9 @@ const aborting = facts("commit", {
     const controller = new AbortController();
     await engine.kv.set(["k"], 1, { signal: controller.signal });
     controller.abort(new Error("too late"));
-    assert.equal(await valueOf(engine, ["k"]), 1);
+    assert.equal(await getValue(engine, ["k"]), 1);
     assert.ok((await failureOf(() => engine.kv.set(["k"], 2, { signal: controller.signal }))) instanceof Error);
-    assert.equal(await valueOf(engine, ["k"]), 1);
+    assert.equal(await getValue(engine, ["k"]), 1);
   },
 });
 

@@ -17,12 +17,12 @@ export async function listValues(engine: Engine, range: KeyRange, options?: List
 }
 
 /** The value of the key, or `undefined`. */
-export async function valueOf(engine: Engine, key: Key): Promise<unknown> {
+export async function getValue(engine: Engine, key: Key): Promise<unknown> {
   return (await engine.kv.get(key))?.value;
 }
 
 /** The version of the key, or `undefined`. */
-export async function versionOf(engine: Engine, key: Key): Promise<Version | undefined> {
+export async function getVersion(engine: Engine, key: Key): Promise<Version | undefined> {
   return (await engine.kv.get(key))?.version;
 }
 

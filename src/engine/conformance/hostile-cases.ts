@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { compareKeys, type Key, type KeyPart } from "../../core/index.ts";
-import { fill, listAll, listKeys, numbers, valueOf } from "./entries.ts";
+import { fill, getValue, listAll, listKeys, numbers } from "./entries.ts";
 import { failsWith } from "./expecting.ts";
 import { facts } from "./fact.ts";
 
@@ -194,7 +194,7 @@ const keyFacts = facts("hostile", {
       await engine.kv.set([i, ...a], "first");
       assert.equal(await engine.kv.get([i, ...b]), undefined, `pair ${i}`);
       await engine.kv.set([i, ...b], "second");
-      assert.equal(await valueOf(engine, [i, ...a]), "first", `pair ${i}`);
+      assert.equal(await getValue(engine, [i, ...a]), "first", `pair ${i}`);
     }
   },
 
@@ -219,7 +219,7 @@ const valueFacts = facts("hostile", {
     for (const [name, value] of Object.entries(values)) {
       const expected = structuredClone(value);
       await engine.kv.set([name], value);
-      assert.deepEqual(await valueOf(other, [name]), expected, name);
+      assert.deepEqual(await getValue(other, [name]), expected, name);
       const offset = await engine.log.append(topic("t"), [value]);
       assert.deepEqual((await other.log.read("t", { from: offset }))[0]?.value, expected, name);
       assert.deepEqual(await engine.transact((tx) => tx.get([name])), expected, name);
@@ -228,7 +228,7 @@ const valueFacts = facts("hostile", {
       assert.deepEqual((await soon(name, messages.next())).value.payload, expected, name);
     }
     assert.equal(({} as Record<string, unknown>)["polluted"], undefined);
-    const [twice] = [(await valueOf(engine, ["an object twice"])) as unknown[]];
+    const [twice] = [(await getValue(engine, ["an object twice"])) as unknown[]];
     assert.equal(twice[0], twice[1], "one object in two places stays one");
   },
 
@@ -266,7 +266,7 @@ const valueFacts = facts("hostile", {
     await assert.rejects(async () => await engine.kv.set(["k"], value), error);
     assert.equal(await engine.kv.get(["k"]), undefined);
     await engine.kv.set(["k"], "fine");
-    assert.equal(await valueOf(engine, ["k"]), "fine");
+    assert.equal(await getValue(engine, ["k"]), "fine");
   },
 });
 

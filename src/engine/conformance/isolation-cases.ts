@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { InvalidArgumentError } from "../../core/index.ts";
 import type { Engine, Transaction } from "../contract.ts";
 import { during, repeat } from "./during.ts";
-import { fill, listAll, listKeys, listValues, numbers, valueOf } from "./entries.ts";
+import { fill, getValue, listAll, listKeys, listValues, numbers } from "./entries.ts";
 import { failsBy, failsWith } from "./expecting.ts";
 import { facts } from "./fact.ts";
 
@@ -120,7 +120,7 @@ const conflicts = facts("transact", {
       return tx.attempt;
     });
     assert.equal(reading, 2);
-    assert.equal(await valueOf(engine, ["sum"]), 22);
+    assert.equal(await getValue(engine, ["sum"]), 22);
   },
 
   "what is written and not read does not conflict": async ({ engine, other, topic }) => {
@@ -134,7 +134,7 @@ const conflicts = facts("transact", {
       return tx.attempt;
     });
     assert.equal(blind, 1);
-    assert.equal(await valueOf(engine, ["k"]), "ours");
+    assert.equal(await getValue(engine, ["k"]), "ours");
     assert.deepEqual(
       (await engine.log.read("t")).map(({ value }) => value),
       ["theirs", "ours"],
@@ -239,7 +239,7 @@ const anomalies = facts("transact", {
       const increment = (client: Engine) =>
         client.transact(async (tx) => tx.set(["n"], ((await tx.get<number>(["n"])) ?? 0) + 1));
       await Promise.all([engine, other, engine, other].map((client) => repeat(15, () => increment(client))));
-      assert.equal(await valueOf(engine, ["n"]), 60);
+      assert.equal(await getValue(engine, ["n"]), 60);
     },
   },
 
@@ -312,7 +312,7 @@ const joining = facts("transact", {
       return there.add(["sum"], 3);
     });
     assert.equal(kept.value, 3);
-    assert.deepEqual([await valueOf(a, ["k"]), await valueOf(b, ["k"])], ["in a", "in b"]);
+    assert.deepEqual([await getValue(a, ["k"]), await getValue(b, ["k"])], ["in a", "in b"]);
     assert.deepEqual(
       (await b.log.read("t")).map(({ value }) => value),
       ["in b"],

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { Key, KeyRange } from "../../core/index.ts";
 import type { Engine } from "../contract.ts";
 import { during, repeat } from "./during.ts";
-import { fill, listAll, listKeys, listValues, numbers, valueOf } from "./entries.ts";
+import { fill, getValue, listAll, listKeys, listValues, numbers } from "./entries.ts";
 import { abortedSignal, failsBy } from "./expecting.ts";
 import { facts } from "./fact.ts";
 
@@ -41,7 +41,7 @@ const reading = facts("kv", {
 
   "a key that was set again has the last value": async ({ engine }) => {
     for (const value of ["first", "second", null]) await engine.kv.set(["k"], value);
-    assert.equal(await valueOf(engine, ["k"]), null);
+    assert.equal(await getValue(engine, ["k"]), null);
   },
 
   "an acknowledged commit is seen by every client at once": {
@@ -51,7 +51,7 @@ const reading = facts("kv", {
       for (let i = 0; i < 25; i++) {
         const [writer, reader] = i % 2 === 0 ? [engine, other] : [other, engine];
         await writer.kv.set(["k"], i);
-        assert.equal(await valueOf(reader, ["k"]), i);
+        assert.equal(await getValue(reader, ["k"]), i);
         assert.equal((await reader.kv.getMany(["k"].map((part) => [part])))[0]?.value, i);
         assert.deepEqual(await listValues(reader, { prefix: [] }), [i]);
       }

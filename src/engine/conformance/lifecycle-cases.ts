@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { isAshlarError } from "../../core/index.ts";
 import type { Engine } from "../contract.ts";
-import { numbers, valueOf } from "./entries.ts";
+import { getValue, numbers } from "./entries.ts";
 import { failsWith } from "./expecting.ts";
 import { type Asked, facts } from "./fact.ts";
 
@@ -63,7 +63,7 @@ export const lifecycleFacts = facts("lifecycle", {
       const { engine: third } = await open();
       for (const [i, client] of [engine, other, third].entries()) await client.kv.set(["k", i], i);
       for (const client of [engine, other, third]) {
-        assert.deepEqual(await Promise.all(numbers(3).map((i) => valueOf(client, ["k", i]))), [0, 1, 2]);
+        assert.deepEqual(await Promise.all(numbers(3).map((i) => getValue(client, ["k", i]))), [0, 1, 2]);
       }
     },
   },
@@ -107,7 +107,7 @@ export const lifecycleFacts = facts("lifecycle", {
     const { client, engine: closing } = await open();
     await closing.kv.set(["k"], 1);
     await client.close();
-    assert.equal(await valueOf(engine, ["k"]), 1);
+    assert.equal(await getValue(engine, ["k"]), 1);
     await engine.kv.set(["k"], 2);
   },
 
@@ -148,7 +148,7 @@ export const lifecycleFacts = facts("lifecycle", {
     const outcomes = await soon("the commits", Promise.all(commits));
     for (const [i, outcome] of outcomes.entries()) {
       assert.ok(outcome === true || isAshlarError(outcome, "CLOSED"), `commit ${i}: ${outcome}`);
-      assert.equal(await valueOf(engine, ["k", i]), outcome === true ? i : undefined);
+      assert.equal(await getValue(engine, ["k", i]), outcome === true ? i : undefined);
     }
     assert.ok(
       outcomes.every((outcome) => outcome === true),

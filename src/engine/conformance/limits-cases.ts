@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type AshlarError, encodeKey, encodeValue, type Key } from "../../core/index.ts";
 import { type Engine, type Limits, type Mutation, portableLimits } from "../contract.ts";
-import { fill, listAll, listKeys, numbers, valueOf } from "./entries.ts";
+import { fill, getValue, listAll, listKeys, numbers } from "./entries.ts";
 import { failsWith } from "./expecting.ts";
 import { facts } from "./fact.ts";
 
@@ -52,7 +52,7 @@ export const limitsFacts = facts("limits", {
     const { keyBytes } = engine.limits;
     const [fits, over] = [keyOf(engine, keyBytes), keyOf(engine, keyBytes + 1)];
     await engine.kv.set(fits, "largest");
-    assert.equal(await valueOf(engine, fits), "largest");
+    assert.equal(await getValue(engine, fits), "largest");
     assert.deepEqual(await listKeys(engine, {}), [fits]);
     const calls: (() => unknown)[] = [
       () => engine.kv.get(over),
@@ -76,7 +76,7 @@ export const limitsFacts = facts("limits", {
     const size = Math.min(valueBytes, commitBytes - 1000);
     const fits = valueOfSize(size);
     await engine.kv.set(["k"], fits);
-    assert.deepEqual(await valueOf(engine, ["k"]), fits);
+    assert.deepEqual(await getValue(engine, ["k"]), fits);
     assert.equal(await engine.log.append(topic("t"), [fits]), 0);
     const over = valueOfSize(valueBytes + 1);
     const calls: (() => unknown)[] = [

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { Engine, LogRecord, Topic } from "../contract.ts";
 import { during } from "./during.ts";
-import { numbers, valueOf } from "./entries.ts";
+import { getValue, numbers } from "./entries.ts";
 import { abortedSignal, failsBy } from "./expecting.ts";
 import { type CaseContext, facts } from "./fact.ts";
 
@@ -157,7 +157,7 @@ const joining = facts("log", {
       ],
     });
     assert.deepEqual(done.offsets, [1, 0]);
-    assert.equal(await valueOf(engine, ["k"]), 1);
+    assert.equal(await getValue(engine, ["k"]), 1);
     assert.deepEqual(values(await engine.log.read("t")), ["before", "x", "y"]);
   },
 
@@ -189,7 +189,7 @@ const joining = facts("log", {
           { append: topic("t"), records: [n] },
         ],
       });
-      const seen = (await valueOf(other, ["n"])) as number;
+      const seen = (await getValue(other, ["n"])) as number;
       assert.equal((await other.log.bounds("t")).next, seen + 1);
       assert.equal((await other.log.read("t", { from: seen }))[0]?.value, seen);
     }

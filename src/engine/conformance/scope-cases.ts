@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { Key, KeyPart } from "../../core/index.ts";
 import type { Engine } from "../contract.ts";
-import { listAll, listKeys, numbers, valueOf } from "./entries.ts";
+import { getValue, listAll, listKeys, numbers } from "./entries.ts";
 import { failsWith } from "./expecting.ts";
 import { facts } from "./fact.ts";
 
@@ -109,7 +109,7 @@ export const scopeFacts = facts("scope", {
       [["k"], undefined],
     );
     await scope.kv.set(["k2"], "from inside");
-    assert.equal(await valueOf(engine, ["s", 1, "k2"]), "from inside");
+    assert.equal(await getValue(engine, ["s", 1, "k2"]), "from inside");
   },
 
   "a scope has the log and the objects below its parts": async ({ engine, topic }) => {
@@ -128,12 +128,12 @@ export const scopeFacts = facts("scope", {
   "scopes of scopes are scopes of all their parts": async ({ engine }) => {
     const [nested, direct] = [engine.scope("a").scope("b", 2), engine.scope("a", "b", 2)];
     await nested.kv.set(["k"], 1);
-    assert.equal(await valueOf(direct, ["k"]), 1);
+    assert.equal(await getValue(direct, ["k"]), 1);
     assert.deepEqual(nested.namespace, direct.namespace);
     assert.deepEqual(nested.namespace, [...engine.namespace, "a", "b", 2]);
     assert.deepEqual(engine.scope().namespace, engine.namespace);
     await engine.scope().kv.set(["k"], "same");
-    assert.equal(await valueOf(engine, ["k"]), "same");
+    assert.equal(await getValue(engine, ["k"]), "same");
     assert.deepEqual([nested.name, nested.limits, nested.guarantees], [engine.name, engine.limits, engine.guarantees]);
   },
 
@@ -188,7 +188,7 @@ export const scopeFacts = facts("scope", {
       follower.until((f) => f.get("k") === 1),
     );
     await engine.scope("s").kv.set(["k"], 2);
-    assert.equal(await valueOf(engine, ["s", "k"]), 2);
+    assert.equal(await getValue(engine, ["s", "k"]), 2);
   },
 
   "the namespace counts towards the limit of a key": async ({ engine }) => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Transaction } from "../contract.ts";
-import { fill, listKeys, listValues, numbers, valueOf } from "./entries.ts";
+import { fill, getValue, listKeys, listValues, numbers } from "./entries.ts";
 import { abortedSignal, failsBy, failsWith } from "./expecting.ts";
 import { facts } from "./fact.ts";
 
@@ -16,7 +16,7 @@ const basics = facts("transact", {
       tx.delete(["gone"]);
       tx.add(["sum"], 2);
       tx.append(topic("t"), ["record"]);
-      assert.equal(await valueOf(engine, ["a"]), undefined, "nothing is seen before the commit");
+      assert.equal(await getValue(engine, ["a"]), undefined, "nothing is seen before the commit");
       return "result";
     });
     assert.equal(result, "result");
@@ -126,7 +126,7 @@ const basics = facts("transact", {
       read?.list.push(3);
       assert.deepEqual(await tx.get(["k"]), { list: [1] });
     });
-    assert.deepEqual(await valueOf(engine, ["k"]), { list: [1] });
+    assert.deepEqual(await getValue(engine, ["k"]), { list: [1] });
   },
 });
 
@@ -154,7 +154,7 @@ const results = facts("transact", {
       later.map(({ value }) => value),
       [1, 0, 11, 2, 3],
     );
-    assert.equal(await valueOf(engine, ["sum"]), 11);
+    assert.equal(await getValue(engine, ["sum"]), 11);
     assert.deepEqual(
       (await engine.log.read("t")).map(({ value }) => value),
       ["a", "b", "c", "d"],
@@ -184,7 +184,7 @@ const results = facts("transact", {
       });
     const error = await failsWith("CONFLICT", () => add(2), "11", "10");
     assert.equal(error.details["reason"], "ceiling");
-    assert.equal(await valueOf(engine, ["written"]), undefined);
+    assert.equal(await getValue(engine, ["written"]), undefined);
     assert.equal((await add(1)).value, 10);
   },
 
@@ -220,7 +220,7 @@ const failures = facts("transact", {
         }),
       );
     }
-    assert.equal(await valueOf(engine, ["k"]), 1);
+    assert.equal(await getValue(engine, ["k"]), 1);
     assert.equal((await engine.log.bounds("t")).next, 0);
   },
 
@@ -236,7 +236,7 @@ const failures = facts("transact", {
     assert.deepEqual(await listKeys(engine, {}), []);
     await engine.transact((tx) => tx.set(["outer"], 1));
     await engine.transact((tx) => tx.set(["outer"], 2));
-    assert.equal(await valueOf(engine, ["outer"]), 2);
+    assert.equal(await getValue(engine, ["outer"]), 2);
   },
 
   "a transaction is not to be used after its end": async ({ engine }) => {
@@ -371,7 +371,7 @@ const sql = facts("transact", {
         assert.deepEqual(await insert(tx), { changes: 2 });
         assert.equal(Number((await tx.sql.all<{ n: unknown }>(count))[0]?.n), 2);
       });
-      assert.deepEqual([await rows(), await valueOf(engine, ["k"])], [2, 1]);
+      assert.deepEqual([await rows(), await getValue(engine, ["k"])], [2, 1]);
       const error = new Error("no");
       await failsBy(error, () =>
         engine.transact(async (tx) => {
@@ -380,7 +380,7 @@ const sql = facts("transact", {
           throw error;
         }),
       );
-      assert.deepEqual([await rows(), await valueOf(engine, ["k"])], [2, 1]);
+      assert.deepEqual([await rows(), await getValue(engine, ["k"])], [2, 1]);
       await engine.transact(async (tx) => {
         const seen = await tx.get<number>(["k"]);
         // Before the SQL transaction begins: from then on an engine may keep other writers waiting.
@@ -388,7 +388,7 @@ const sql = facts("transact", {
         await insert(tx);
         tx.set(["k"], (seen ?? 0) + 1);
       });
-      assert.deepEqual([await rows(), await valueOf(engine, ["k"])], [4, 11]);
+      assert.deepEqual([await rows(), await getValue(engine, ["k"])], [4, 11]);
     },
   },
 });

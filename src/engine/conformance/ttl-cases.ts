@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { Key } from "../../core/index.ts";
 import type { Engine } from "../contract.ts";
-import { listAll, listKeys, numbers, valueOf } from "./entries.ts";
+import { getValue, listAll, listKeys, numbers } from "./entries.ts";
 import { type CaseContext, facts } from "./fact.ts";
 
 /** Long enough for a few round trips, short enough to wait for. */
@@ -159,7 +159,7 @@ const expiry = facts("ttl", {
       mutations: [{ set: ["k"], value: 2 }],
     });
     assert.equal(absent.ok, true);
-    assert.equal(await valueOf(engine, ["k"]), 2);
+    assert.equal(await getValue(engine, ["k"]), 2);
   },
 
   "an expired entry is absent to add: the sum begins anew, and stays": async (context) => {

@@ -3,7 +3,7 @@ import type { Key, KeyRange } from "../../core/index.ts";
 import type { Change, Engine } from "../contract.ts";
 import type { Chance } from "./chance.ts";
 import { turn } from "./during.ts";
-import { fill, listAll, numbers, versionOf } from "./entries.ts";
+import { fill, getVersion, listAll, numbers } from "./entries.ts";
 import { abortedSignal, failsBy } from "./expecting.ts";
 import { facts } from "./fact.ts";
 import type { Follower } from "./follower.ts";
@@ -312,7 +312,7 @@ const states = facts("watch", {
       "the changes",
       follower.until((f) => f.values.length === 2),
     );
-    for (const { key, version } of follower.entries) assert.equal(version, await versionOf(engine, key));
+    for (const { key, version } of follower.entries) assert.equal(version, await getVersion(engine, key));
   },
 });
 

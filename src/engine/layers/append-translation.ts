@@ -88,7 +88,8 @@ function split(committed: RawCommitted, mutations: readonly RawMutation[]): RawC
   let next = 0;
   for (const mutation of mutations) {
     if (mutation.kind === "add") adds.push(committed.adds[next++] as RawSum);
-    else if (mutation.kind === "append") offsets.push((committed.adds[next++] as RawSum).value - mutation.records.length);
+    else if (mutation.kind === "append")
+      offsets.push((committed.adds[next++] as RawSum).value - mutation.records.length);
   }
   return { ok: true, revision: committed.revision, adds, offsets };
 }

@@ -43,18 +43,25 @@ export class BlobCollector {
   async #giveUpUploads(now: number): Promise<void> {
     const { kv } = this.#context;
     const range: KeyRange = this.#lookedUpTo ? { prefix: ["upload"], after: this.#lookedUpTo } : { prefix: ["upload"] };
-    const uploads: Entry<UploadRecord>[] = await Array.fromAsync(kv.list<UploadRecord>(range, { limit: uploadsAtOnce }));
+    const uploads: Entry<UploadRecord>[] = await Array.fromAsync(
+      kv.list<UploadRecord>(range, { limit: uploadsAtOnce }),
+    );
     this.#lookedUpTo = uploads.length < uploadsAtOnce ? undefined : uploads.at(-1)?.key;
     for (const { key, value, version } of uploads) {
       if (value.at + uploadKeptMs > now) continue;
       const garbage: GarbageRecord = { from: 0, chunks: value.chunks };
-      await kv.tryCommit({ checks: [{ key, version }], mutations: [{ delete: key }, { set: garbageKey(now, key[1] as string), value: garbage }] });
+      await kv.tryCommit({
+        checks: [{ key, version }],
+        mutations: [{ delete: key }, { set: garbageKey(now, key[1] as string), value: garbage }],
+      });
     }
   }
 
   async #removeGarbage(now: number): Promise<number> {
     const range: KeyRange = { prefix: ["garbage"], end: ["garbage", now + 1] };
-    const found: Entry<GarbageRecord>[] = await Array.fromAsync(this.#context.kv.list<GarbageRecord>(range, { limit: garbageAtOnce }));
+    const found: Entry<GarbageRecord>[] = await Array.fromAsync(
+      this.#context.kv.list<GarbageRecord>(range, { limit: garbageAtOnce }),
+    );
     let removed = 0;
     for (const entry of found) {
       removed += await this.#remove(entry, chunksAtOnce - removed);

@@ -1,7 +1,15 @@
 import { createHash } from "node:crypto";
 import { type Runtime, raceAbort, TimeoutError, throwIfAborted } from "../../core/index.ts";
 import type { Batch, Kv, Limits, Mutation, Version } from "../contract.ts";
-import { chunkHead, chunkKey, garbageKey, type ObjectRecord, sealChunk, type UploadRecord, uploadKey } from "./blob-records.ts";
+import {
+  chunkHead,
+  chunkKey,
+  garbageKey,
+  type ObjectRecord,
+  sealChunk,
+  type UploadRecord,
+  uploadKey,
+} from "./blob-records.ts";
 import type { EngineClock } from "./engine-clock.ts";
 import { retry } from "./retries.ts";
 
@@ -30,8 +38,8 @@ export class BlobWriter {
   readonly #inFlight = new InFlight(chunksInFlight);
   /** Called before the first chunk is written. */
   readonly #begin: () => Promise<void>;
-  /** The chunk that is being filled; small until there are more bytes than fit into a description. */
-  #chunk: Uint8Array = new Uint8Array(chunkHead + inlineBytes);
+  /** The chunk that is being filled. */
+  #chunk: Uint8Array = new Uint8Array(0);
   #filled = 0;
   #size = 0;
   #chunks = 0;
@@ -91,8 +99,10 @@ export class BlobWriter {
   }
 
   #reserve(more: number): void {
-    if (chunkHead + this.#filled + more <= this.#chunk.length) return;
-    const larger = new Uint8Array(chunkHead + this.#chunkBytes);
+    const needed = this.#filled + more;
+    if (chunkHead + needed <= this.#chunk.length) return;
+    const isSmall = this.#chunks === 0 && needed <= inlineBytes;
+    const larger = new Uint8Array(chunkHead + (isSmall ? inlineBytes : this.#chunkBytes));
     larger.set(this.#chunk.subarray(0, chunkHead + this.#filled));
     this.#chunk = larger;
   }
@@ -102,13 +112,18 @@ export class BlobWriter {
     const index = this.#chunks++;
     const value = this.#chunk.subarray(0, chunkHead + this.#filled);
     sealChunk(value, this.#id, index);
-    this.#chunk = new Uint8Array(chunkHead + this.#chunkBytes);
+    this.#chunk = new Uint8Array(0);
     this.#filled = 0;
     const set: Mutation = { set: chunkKey(this.#id, index), value };
     if (this.#mustRecord(index)) await raceAbort(this.#writeWithRecord(set, index), this.#signal);
-    else await raceAbort(this.#inFlight.add(() => this.#writeChunk(set)), this.#signal);
+    else
+      await raceAbort(
+        this.#inFlight.add(() => this.#writeChunk(set)),
+        this.#signal,
+      );
     // An engine that answers without I/O would otherwise keep the event loop to itself.
-    if (index % chunksPerTurn === 0) await new Promise<void>((resolve) => void this.#context.runtime.timers.immediate(resolve));
+    if (index % chunksPerTurn === 0)
+      await new Promise<void>((resolve) => void this.#context.runtime.timers.immediate(resolve));
   }
 
   #mustRecord(index: number): boolean {

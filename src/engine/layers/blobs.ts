@@ -20,7 +20,7 @@ import type { BlobGetOptions, BlobInfo, BlobPutOptions, Blobs, Entry, Mutation, 
 import { toLimit } from "../encode-batch.ts";
 import { BlobBody, type Part } from "./blob-body.ts";
 import { BlobCollector, graceMs } from "./blob-collector.ts";
-import { chunkCount, garbageKey, objectKey, type ObjectRecord, readObject, toInfo } from "./blob-records.ts";
+import { chunkCount, garbageKey, type ObjectRecord, objectKey, readObject, toInfo } from "./blob-records.ts";
 import { type BlobContext, BlobWriter, uploadLost } from "./blob-writer.ts";
 import { type ByteSource, piecesOf } from "./byte-source.ts";
 import { Retries } from "./retries.ts";
@@ -104,7 +104,10 @@ class BlobsFace implements Blobs {
     return object && toInfo([...key], object);
   }
 
-  list(range: KeyRange, options: { readonly limit?: number; readonly reverse?: boolean; readonly signal?: AbortSignal } = {}): AsyncIterableIterator<BlobInfo> {
+  list(
+    range: KeyRange,
+    options: { readonly limit?: number; readonly reverse?: boolean; readonly signal?: AbortSignal } = {},
+  ): AsyncIterableIterator<BlobInfo> {
     // For the errors, which then name the range as the caller knows it.
     encodeRange(range);
     return this.#list(this.#rangeOf(range), toLimit(options.limit), options);
@@ -120,7 +123,10 @@ class BlobsFace implements Blobs {
       assertMatch(place, entry, ifMatch);
       if (!entry) return false;
       const mutations = [{ delete: place }, ...(await this.#discard(entry))];
-      const outcome = await this.#context.kv.tryCommit({ checks: [{ key: place, version: entry.version }], mutations }, signal && { signal });
+      const outcome = await this.#context.kv.tryCommit(
+        { checks: [{ key: place, version: entry.version }], mutations },
+        signal && { signal },
+      );
       if (outcome.ok) break;
       await this.#contend(place, conflicts, signal);
     }
@@ -128,7 +134,11 @@ class BlobsFace implements Blobs {
     return true;
   }
 
-  async *#list(range: KeyRange, limit: number, options: { readonly reverse?: boolean; readonly signal?: AbortSignal }): AsyncGenerator<BlobInfo> {
+  async *#list(
+    range: KeyRange,
+    limit: number,
+    options: { readonly reverse?: boolean; readonly signal?: AbortSignal },
+  ): AsyncGenerator<BlobInfo> {
     const depth = objectKey(this.#namespace).length;
     // Descriptions may hold the bytes of small objects, so their pages are kept small.
     for (let left = limit, rest = range; left > 0; left -= listedAtOnce) {
@@ -142,7 +152,12 @@ class BlobsFace implements Blobs {
   }
 
   /** Switches the object over to the new bytes, as soon as nobody else does the same at that moment. */
-  async #publish(place: Key, object: ObjectRecord, writer: BlobWriter, { ifMatch, signal }: BlobPutOptions): Promise<void> {
+  async #publish(
+    place: Key,
+    object: ObjectRecord,
+    writer: BlobWriter,
+    { ifMatch, signal }: BlobPutOptions,
+  ): Promise<void> {
     const retries = new Retries(this.#context.runtime, signal);
     /** A commit whose answer was lost. Doing it again is harmless: both set the same, and both check what the other one changes. */
     let unknown: unknown;
@@ -190,7 +205,9 @@ class BlobsFace implements Blobs {
   /** Waits a little before the next try after so many conflicts. */
   async #contend(place: Key, conflicts: number, signal: AbortSignal | undefined): Promise<void> {
     if (conflicts >= mostConflicts) {
-      throw new ConflictError(`object ${keyName(place.slice(1))}: others replaced it during each of ${mostConflicts} tries; try again later`);
+      throw new ConflictError(
+        `object ${keyName(place.slice(1))}: others replaced it during each of ${mostConflicts} tries; try again later`,
+      );
     }
     const { runtime } = this.#context;
     await sleep(runtime, runtime.random.next() * Math.min(conflicts, 50), signal ? { signal } : {});
@@ -244,14 +261,21 @@ function beyond(range: KeyRange, key: Key, reverse: boolean): KeyRange {
 }
 
 /** @throws ConflictError the object is not the one that the caller expects; `unknown` instead, if an earlier try may have succeeded */
-function assertMatch(place: Key, entry: Entry | undefined, ifMatch: string | null | undefined, unknown?: unknown): void {
+function assertMatch(
+  place: Key,
+  entry: Entry | undefined,
+  ifMatch: string | null | undefined,
+  unknown?: unknown,
+): void {
   if (ifMatch === undefined) return;
   const present = entry ? readObject(entry).etag : null;
   if (present === ifMatch) return;
   if (unknown) throw unknown;
   const found = present === null ? "there is no such object" : `its etag is "${present}"`;
   const expected = ifMatch === null ? "none was expected" : `"${ifMatch}" was expected`;
-  throw new ConflictError(`object ${keyName(place.slice(1))}: ${found}, ${expected}; look at it again`, { details: { reason: "etag", etag: present } });
+  throw new ConflictError(`object ${keyName(place.slice(1))}: ${found}, ${expected}; look at it again`, {
+    details: { reason: "etag", etag: present },
+  });
 }
 
 function assertEtag(ifMatch: unknown): asserts ifMatch is string | null | undefined {
@@ -261,7 +285,8 @@ function assertEtag(ifMatch: unknown): asserts ifMatch is string | null | undefi
 
 function toMetadata(given: unknown): Readonly<Record<string, string>> {
   if (given === undefined) return {};
-  const isPlain = typeof given === "object" && given !== null && [Object.prototype, null].includes(Object.getPrototypeOf(given));
+  const isPlain =
+    typeof given === "object" && given !== null && [Object.prototype, null].includes(Object.getPrototypeOf(given));
   if (!isPlain) throw invalidArgument("metadata", given, "an object of strings");
   const metadata = { ...given } as Record<string, string>;
   for (const [name, value] of Object.entries(metadata)) {
@@ -278,12 +303,14 @@ function assertRange(range: unknown): void {
   if (typeof range !== "object" || range === null) throw invalidArgument("range", range, allowed);
   const { start, end = Number.MAX_SAFE_INTEGER } = range as { start?: unknown; end?: unknown };
   if (!Number.isSafeInteger(start) || (start as number) < 0) throw invalidArgument("range.start", start, allowed);
-  if (!Number.isSafeInteger(end) || (end as number) < (start as number)) throw invalidArgument("range.end", end, allowed);
+  if (!Number.isSafeInteger(end) || (end as number) < (start as number))
+    throw invalidArgument("range.end", end, allowed);
 }
 
 /** @throws InvalidArgumentError the range starts at or after the object's end */
 function toPart(range: BlobGetOptions["range"], size: number): Part {
   if (!range) return { start: 0, end: size };
-  if (range.start >= size) throw new InvalidArgumentError(`range: starts at byte ${range.start} of an object of ${size} bytes`);
+  if (range.start >= size)
+    throw new InvalidArgumentError(`range: starts at byte ${range.start} of an object of ${size} bytes`);
   return { start: range.start, end: Math.min(range.end ?? size, size) };
 }

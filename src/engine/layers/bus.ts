@@ -1,4 +1,13 @@
-import { ClosedError, decodeKey, decodeValue, encodeKey, encodeValue, invalidArgument, limitExceeded, throwIfAborted } from "../../core/index.ts";
+import {
+  ClosedError,
+  decodeKey,
+  decodeValue,
+  encodeKey,
+  encodeValue,
+  invalidArgument,
+  limitExceeded,
+  throwIfAborted,
+} from "../../core/index.ts";
 import type { Bus, BusMessage, BusSubscription, Limits } from "../contract.ts";
 import type { BusDriver, RawSubscription } from "../driver.ts";
 import { pull } from "../pull.ts";
@@ -52,7 +61,8 @@ export class BusHub {
 
   /** Ends all subscriptions: their consumers meet `ClosedError`. */
   async close(): Promise<void> {
-    for (const subscription of this.#subscriptions) subscription.fail(new ClosedError("the engine was closed while subscribed"));
+    for (const subscription of this.#subscriptions)
+      subscription.fail(new ClosedError("the engine was closed while subscribed"));
     await Promise.allSettled([...this.#subscriptions].map((subscription) => subscription.close()));
   }
 }
@@ -71,14 +81,19 @@ export function createBus(options: {
       throwIfAborted(signal);
       assertSubject(subject);
       const bytes = encodeValue(payload, "payload");
-      if (bytes.length > limits.messageBytes) throw limitExceeded("payload", bytes.length, limits.messageBytes, "bytes encoded");
+      if (bytes.length > limits.messageBytes)
+        throw limitExceeded("payload", bytes.length, limits.messageBytes, "bytes encoded");
       await hub.publish(encodeKey([subject], prefix), bytes);
     },
-    async subscribe<V>(pattern: string, { capacity = 1024, signal }: { readonly capacity?: number; readonly signal?: AbortSignal } = {}) {
+    async subscribe<V>(
+      pattern: string,
+      { capacity = 1024, signal }: { readonly capacity?: number; readonly signal?: AbortSignal } = {},
+    ) {
       assertOpen();
       throwIfAborted(signal);
       assertPattern(pattern);
-      if (!Number.isSafeInteger(capacity) || capacity < 1) throw invalidArgument("capacity", capacity, "a whole number of at least 1");
+      if (!Number.isSafeInteger(capacity) || capacity < 1)
+        throw invalidArgument("capacity", capacity, "a whole number of at least 1");
       const subscription = new Subscription<V>(hub, prefix, matcher(pattern), capacity, signal);
       await subscription.open();
       return subscription;
@@ -98,7 +113,13 @@ class Subscription<V> implements BusSubscription<V> {
   #wake: (() => void) | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(hub: BusHub, prefix: Uint8Array, matches: (subject: string) => boolean, capacity: number, signal: AbortSignal | undefined) {
+  constructor(
+    hub: BusHub,
+    prefix: Uint8Array,
+    matches: (subject: string) => boolean,
+    capacity: number,
+    signal: AbortSignal | undefined,
+  ) {
     this.#hub = hub;
     this.#prefix = prefix;
     this.#matches = matches;

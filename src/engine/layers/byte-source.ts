@@ -7,7 +7,11 @@ export type ByteSource = Uint8Array | AsyncIterable<Uint8Array> | ReadableStream
  * nobody reads on, and does not wait for one that hangs.
  * @throws InvalidArgumentError at once: no source; later: a piece that is no bytes
  */
-export function piecesOf(data: ByteSource, runtime: Runtime, signal: AbortSignal | undefined): AsyncIterable<Uint8Array> {
+export function piecesOf(
+  data: ByteSource,
+  runtime: Runtime,
+  signal: AbortSignal | undefined,
+): AsyncIterable<Uint8Array> {
   if (data instanceof Uint8Array) return piecesOfReader(once(data), runtime, signal);
   if (isReadableStream(data)) {
     if (data.locked) throw invalidArgument("data", data, "a stream that nobody else reads");
@@ -26,7 +30,11 @@ interface PieceReader {
   leave(reason: unknown): unknown;
 }
 
-async function* piecesOfReader(reader: PieceReader, runtime: Runtime, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+async function* piecesOfReader(
+  reader: PieceReader,
+  runtime: Runtime,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
   let over = false;
   try {
     for (;;) {

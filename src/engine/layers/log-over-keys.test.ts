@@ -3,7 +3,17 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { encodeInteger, encodeKey, encodeUtf8, isAshlarError, toBinaryString } from "../../core/index.ts";
 import { createManualRuntime } from "../../core/testing/manual-runtime.ts";
-import type { ChangeSink, Driver, LogDriver, RawCheck, RawCommit, RawCommitted, RawMutation, RawOutcome, RawRecord } from "../driver.ts";
+import type {
+  ChangeSink,
+  Driver,
+  LogDriver,
+  RawCheck,
+  RawCommit,
+  RawCommitted,
+  RawMutation,
+  RawOutcome,
+  RawRecord,
+} from "../driver.ts";
 import { createMemoryDriver } from "../memory/driver.ts";
 import { MemoryStore } from "../memory/store.ts";
 import { createFaultyDriver } from "../testing/faulty-driver.ts";
@@ -21,7 +31,8 @@ const unbounded = { floor: undefined, ceiling: undefined, ttl: undefined };
 function commitOf(mutations: RawMutation[], checks: RawCheck[] = []): RawCommit {
   let bytes = 0;
   for (const mutation of mutations) {
-    if (mutation.kind === "append") bytes += mutation.topic.length + mutation.records.reduce((sum, record) => sum + record.length, 0);
+    if (mutation.kind === "append")
+      bytes += mutation.topic.length + mutation.records.reduce((sum, record) => sum + record.length, 0);
     else bytes += mutation.key.length + (mutation.kind === "set" ? mutation.value.length : 0);
   }
   for (const check of checks) if (check.kind === "key") bytes += check.key.length;
@@ -29,7 +40,11 @@ function commitOf(mutations: RawMutation[], checks: RawCheck[] = []): RawCommit 
 }
 
 function appendOf(records: readonly (string | Uint8Array)[], to = topic): RawMutation {
-  return { kind: "append", topic: to, records: records.map((record) => (typeof record === "string" ? encodeUtf8(record) : record)) };
+  return {
+    kind: "append",
+    topic: to,
+    records: records.map((record) => (typeof record === "string" ? encodeUtf8(record) : record)),
+  };
 }
 
 async function append(driver: Driver, records: readonly (string | Uint8Array)[], to = topic): Promise<number> {
@@ -71,11 +86,32 @@ test("agrees with the log of the memory engine over random commits, reads and tr
     fc.record({ kind: fc.constant("add" as const), delta: fc.integer({ min: 1, max: 3 }) }),
     fc.record({ kind: fc.constant("delete" as const) }),
   );
-  const commits = fc.array(fc.record({ passes: fc.integer({ min: 0, max: 5 }), mutations: fc.array(mutation, { maxLength: 4 }) }), { minLength: 1, maxLength: 6 });
+  const commits = fc.array(
+    fc.record({ passes: fc.integer({ min: 0, max: 5 }), mutations: fc.array(mutation, { maxLength: 4 }) }),
+    { minLength: 1, maxLength: 6 },
+  );
   const step = fc.oneof(
     { weight: 4, arbitrary: fc.record({ kind: fc.constant("commit" as const), client: fc.nat(1), commits }) },
-    { weight: 3, arbitrary: fc.record({ kind: fc.constant("read" as const), client: fc.nat(1), topic: which, from: fc.nat(400), limit: fc.integer({ min: 1, max: 200 }), bytes: fc.integer({ min: 1, max: 5000 }) }) },
-    { weight: 1, arbitrary: fc.record({ kind: fc.constant("trim" as const), client: fc.nat(1), topic: which, before: fc.nat(300) }) },
+    {
+      weight: 3,
+      arbitrary: fc.record({
+        kind: fc.constant("read" as const),
+        client: fc.nat(1),
+        topic: which,
+        from: fc.nat(400),
+        limit: fc.integer({ min: 1, max: 200 }),
+        bytes: fc.integer({ min: 1, max: 5000 }),
+      }),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        kind: fc.constant("trim" as const),
+        client: fc.nat(1),
+        topic: which,
+        before: fc.nat(300),
+      }),
+    },
   );
   type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
@@ -88,7 +124,8 @@ test("agrees with the log of the memory engine over random commits, reads and tr
         seen.add(target);
         if (given.kind === "append") return [given];
         // Some sums are refused, to see that the index comes back as the caller's.
-        if (given.kind === "add") return [{ kind: "add", key, delta: given.delta, ...unbounded, ceiling: { clock: "none", plus: 7 } }];
+        if (given.kind === "add")
+          return [{ kind: "add", key, delta: given.delta, ...unbounded, ceiling: { clock: "none", plus: 7 } }];
         return [{ kind: "delete", key }];
       });
       return commitOf(distinct, passes === 0 ? [{ kind: "key", key, revision: 1_000_000 }] : []);
@@ -111,7 +148,10 @@ test("agrees with the log of the memory engine over random commits, reads and tr
         const client = clients[each.client] as Driver;
         if (each.kind === "commit") {
           const given = toCommits(each);
-          assert.deepEqual((await client.commitMany(given)).map(comparable), (await model.commitMany(given)).map(comparable));
+          assert.deepEqual(
+            (await client.commitMany(given)).map(comparable),
+            (await model.commitMany(given)).map(comparable),
+          );
         } else if (each.kind === "read") {
           assert.deepEqual(await logOf(client).read(each.topic, each), await logOf(model).read(each.topic, each));
         } else {
@@ -135,19 +175,27 @@ test("three clients append at once, and a reader at the end misses none of it an
   for (const seed of [1, 2, 3]) {
     const runtime = seededRuntime(seed);
     const store = new MemoryStore();
-    const open = () => logOverKeys(createKeyedDriver(store, { turns: 3, runtime, inFlight: 2, limits: { listEntries: 48, operations: 120 } }), runtime);
+    const open = () =>
+      logOverKeys(
+        createKeyedDriver(store, { turns: 3, runtime, inFlight: 2, limits: { listEntries: 48, operations: 120 } }),
+        runtime,
+      );
     const clients = [open(), open(), open()];
     const reader = open();
     const perClient = 300;
     const given = new Map<number, string>();
     const writing = clients.map(async (client, c) => {
       for (let i = 0; i < perClient; ) {
-        const commits = Array.from({ length: 1 + ((i * 7) % 5) }, () => commitOf([appendOf([`${c}:${i++}`, `${c}:${i++}`])]));
+        const commits = Array.from({ length: 1 + ((i * 7) % 5) }, () =>
+          commitOf([appendOf([`${c}:${i++}`, `${c}:${i++}`])]),
+        );
         for (const [at, outcome] of (await client.commitMany(commits)).entries()) {
           assert.ok(outcome.ok);
           const mutation = commits[at]?.mutations[0];
           assert.ok(mutation?.kind === "append");
-          mutation.records.forEach((record, r) => given.set((outcome.offsets[0] as number) + r, new TextDecoder().decode(record)));
+          mutation.records.forEach((record, r) =>
+            given.set((outcome.offsets[0] as number) + r, new TextDecoder().decode(record)),
+          );
         }
       }
     });
@@ -175,7 +223,10 @@ test("appends of one flush to one topic cost one call of the driver", async () =
   const inner = createKeyedDriver(new MemoryStore());
   const driver = logOverKeys(inner);
   const outcomes = await driver.commitMany(Array.from({ length: 50 }, (_, i) => commitOf([appendOf([String(i)])])));
-  assert.deepEqual(outcomes.map((outcome) => outcome.ok && outcome.offsets[0]), Array.from({ length: 50 }, (_, i) => i));
+  assert.deepEqual(
+    outcomes.map((outcome) => outcome.ok && outcome.offsets[0]),
+    Array.from({ length: 50 }, (_, i) => i),
+  );
   assert.deepEqual(inner.calls.commits, [50]);
   await driver.close();
 });
@@ -185,7 +236,13 @@ test("a refused commit appends nothing and keeps the caller's index; those besid
   const refusedSum: RawMutation = { kind: "add", key, delta: 5, ...unbounded, ceiling: { clock: "none", plus: 4 } };
   const outcomes = await driver.commitMany([
     commitOf([appendOf(["a"])]),
-    commitOf([appendOf(["lost"])], [{ kind: "key", key, revision: 0 }, { kind: "key", key, revision: 77 }]),
+    commitOf(
+      [appendOf(["lost"])],
+      [
+        { kind: "key", key, revision: 0 },
+        { kind: "key", key, revision: 77 },
+      ],
+    ),
     commitOf([appendOf(["lost"]), appendOf(["lost"], encodeKey(["other"])), refusedSum]),
     commitOf([{ kind: "add", key, delta: 3, ...unbounded }, appendOf(["b"])]),
   ]);
@@ -236,15 +293,23 @@ test("large appends are split into rows of 64 KiB, and packed again by their byt
   await driver.close();
   const records = await logOf(driver).read(topic, all);
   assertDense(records);
-  assert.deepEqual(records.map(({ value }) => value[9_999]), [...large.keys(), 7]);
-  const sizes = (await inner.list(topicKeys(topic).rowsFrom(0), { limit: 100, reverse: false })).map(({ value }) => value.length);
+  assert.deepEqual(
+    records.map(({ value }) => value[9_999]),
+    [...large.keys(), 7],
+  );
+  const sizes = (await inner.list(topicKeys(topic).rowsFrom(0), { limit: 100, reverse: false })).map(
+    ({ value }) => value.length,
+  );
   assert.ok(sizes.slice(0, -1).every((size) => size <= 64 * 1024) && sizes.length >= 7, String(sizes));
 });
 
 test("whatever its limits allow stays within the driver's", async () => {
   const limits = { keyBytes: 1024, valueBytes: 260 * 1024, operations: 200, commitBytes: 1_300_000, listEntries: 256 };
   const own = overKeys({ ...limits, messageBytes: 4096 });
-  assert.ok(own.operations >= 100 && own.valueBytes >= 256 * 1024 && own.commitBytes >= 1024 * 1024, JSON.stringify(own));
+  assert.ok(
+    own.operations >= 100 && own.valueBytes >= 256 * 1024 && own.commitBytes >= 1024 * 1024,
+    JSON.stringify(own),
+  );
   const longTopics = (i: number) => encodeKey([`${i}`.padEnd(1000, "t")]);
   const zeros = (i: number) => encodeKey([new Uint8Array(60).fill(0), i]);
   const batches: RawMutation[][] = [
@@ -271,9 +336,24 @@ test("whatever its limits allow stays within the driver's", async () => {
 
 test("topics whose names begin with one another, or are long, do not mix", async () => {
   const driver = logOverKeys(createKeyedDriver(new MemoryStore()));
-  const names = [["a"], ["a", 1], ["a", "tail"], ["a", "count"], ["x".repeat(500)], ["x".repeat(501)], [new Uint8Array(128)], [new Uint8Array(127)]].map((name) => encodeKey(name));
-  for (const [i, name] of names.entries()) await append(driver, Array.from({ length: i + 1 }, () => String(i)), name);
-  for (const [i, name] of names.entries()) assert.deepEqual(await textsOf(driver, 0, name), Array(i + 1).fill(String(i)));
+  const names = [
+    ["a"],
+    ["a", 1],
+    ["a", "tail"],
+    ["a", "count"],
+    ["x".repeat(500)],
+    ["x".repeat(501)],
+    [new Uint8Array(128)],
+    [new Uint8Array(127)],
+  ].map((name) => encodeKey(name));
+  for (const [i, name] of names.entries())
+    await append(
+      driver,
+      Array.from({ length: i + 1 }, () => String(i)),
+      name,
+    );
+  for (const [i, name] of names.entries())
+    assert.deepEqual(await textsOf(driver, 0, name), Array(i + 1).fill(String(i)));
   await driver.close();
 });
 
@@ -313,7 +393,10 @@ test("trimmed records are gone, their rows deleted, and their offsets not given 
   await logOf(driver).trim(topic, 10_000);
   assert.deepEqual(await logOf(driver).bounds(topic), { first: 500, next: 500 });
   assert.deepEqual(await textsOf(driver), []);
-  const left = await inner.list({ start: Uint8Array.of(0xff), end: Uint8Array.of(0xff, 0xff) }, { limit: 100, reverse: false });
+  const left = await inner.list(
+    { start: Uint8Array.of(0xff), end: Uint8Array.of(0xff, 0xff) },
+    { limit: 100, reverse: false },
+  );
   assert.equal(left.length, 3, "more than the count, the first offset and the head is left");
   assert.equal(await append(driver, ["next"]), 500);
   assert.deepEqual(await textsOf(driver), ["next"]);
@@ -338,11 +421,16 @@ test("a trim that was cut off halfway is finished by the next one", async () => 
 test("reading goes on while others append, pack and trim", async () => {
   const runtime = seededRuntime(5);
   const store = new MemoryStore();
-  const open = () => logOverKeys(createKeyedDriver(store, { turns: 4, runtime, limits: { listEntries: 20, operations: 40 } }), runtime);
+  const open = () =>
+    logOverKeys(createKeyedDriver(store, { turns: 4, runtime, limits: { listEntries: 20, operations: 40 } }), runtime);
   const [writer, trimmer, reader] = [open(), open(), open()];
   let over = false;
   const writing = (async () => {
-    for (let i = 0; i < 600; i += 6) await append(writer, Array.from({ length: 6 }, (_, j) => String(i + j)));
+    for (let i = 0; i < 600; i += 6)
+      await append(
+        writer,
+        Array.from({ length: 6 }, (_, j) => String(i + j)),
+      );
     over = true;
   })();
   const trimming = (async () => {
@@ -367,7 +455,13 @@ test("lost answers and late arrivals leave a dense log in which every record is 
   for (const seed of [11, 12, 13, 14]) {
     const runtime = seededRuntime(seed);
     const store = new MemoryStore();
-    const faulty = createFaultyDriver(createKeyedDriver(store, { inFlight: 8 }), runtime, { refused: 0.1, answerLost: 0.1, late: 0.1, read: 0.1, reset: 0 });
+    const faulty = createFaultyDriver(createKeyedDriver(store, { inFlight: 8 }), runtime, {
+      refused: 0.1,
+      answerLost: 0.1,
+      late: 0.1,
+      read: 0.1,
+      reset: 0,
+    });
     const driver = logOverKeys(faulty.driver, runtime);
     const offsets = new Map<string, number>();
     for (let i = 0; i < 400; i++) {
@@ -395,7 +489,13 @@ test("a tail of more than a page is read as of one instant", async () => {
   const limits = { listEntries: 10, operations: 60 };
   // Half of the commits of this client never arrive, and its packing least of all.
   const inner = createKeyedDriver(store, { limits });
-  const stubborn: Driver = { ...inner, commitMany: async (commits) => (commits.some(({ checks }) => checks.length > 0) ? [{ ok: false, reason: "check", index: 0 }] : inner.commitMany(commits)) };
+  const stubborn: Driver = {
+    ...inner,
+    commitMany: async (commits) =>
+      commits.some(({ checks }) => checks.length > 0)
+        ? [{ ok: false, reason: "check", index: 0 }]
+        : inner.commitMany(commits),
+  };
   const driver = logOverKeys(stubborn);
   for (let i = 0; i < 95; i++) await append(driver, [String(i)]);
   assert.equal((await shapeOf(inner)).rows, 0);
@@ -411,7 +511,10 @@ test("a tail of more than a page is read as of one instant", async () => {
   for (let i = 120; i < 200; i++) await append(packer, [String(i)]);
   await packer.close();
   assert.ok((await shapeOf(inner)).tail < 64);
-  assert.deepEqual(await textsOf(reader), Array.from({ length: 195 }, (_, i) => String(i + 5)));
+  assert.deepEqual(
+    await textsOf(reader),
+    Array.from({ length: 195 }, (_, i) => String(i + 5)),
+  );
 });
 
 test("the change feed tells of topics that grew, long names too, and of keys that are wanted, and of no others", async () => {
@@ -430,7 +533,9 @@ test("the change feed tells of topics that grew, long names too, and of keys tha
   const feed = await driver.watch(sink);
   const long = encodeKey(["long".repeat(100)]);
   await driver.commitMany([commitOf([appendOf(["a"]), { kind: "set", key, value: encodeInteger(1), ttl: undefined }])]);
-  await driver.commitMany([commitOf([{ kind: "set", key: encodeKey(["unwanted"]), value: encodeInteger(1), ttl: undefined }])]);
+  await driver.commitMany([
+    commitOf([{ kind: "set", key: encodeKey(["unwanted"]), value: encodeInteger(1), ttl: undefined }]),
+  ]);
   assert.deepEqual(seen, { keys: [toBinaryString(key)], topics: new Set([toBinaryString(topic)]) });
   await append(driver, ["b"], long);
   assert.deepEqual([...seen.topics], [toBinaryString(topic), toBinaryString(long)]);
@@ -442,7 +547,10 @@ test("the change feed tells of topics that grew, long names too, and of keys tha
   const [head] = await createKeyedDriver(store).getMany([topicKeys(long).head], {});
   assert.ok(head);
   seen.topics.clear();
-  const wrapped = logOverKeys({ ...createKeyedDriver(store), watch: async (each) => (each.changed([{ key: head.key, entry: head }], [], 1), feed) });
+  const wrapped = logOverKeys({
+    ...createKeyedDriver(store),
+    watch: async (each) => (each.changed([{ key: head.key, entry: head }], [], 1), feed),
+  });
   await wrapped.watch(sink);
   assert.deepEqual([...seen.topics], [toBinaryString(long)]);
 });
@@ -455,15 +563,24 @@ test("a row that is missing or damaged is corruption, not the end of the topic",
   await driver.close();
   const rows = await inner.list(topicKeys(topic).rowsFrom(0), { limit: 10, reverse: false });
   const [first, second] = rows as [(typeof rows)[0], (typeof rows)[0]];
-  await inner.commitMany([commitOf([{ kind: "set", key: second.key, value: second.value.subarray(0, 50), ttl: undefined }])]);
-  assert.equal((await logOf(driver).read(topic, { from: 0, limit: endOfRow(first.key), bytes: 1e6 })).length, endOfRow(first.key));
+  await inner.commitMany([
+    commitOf([{ kind: "set", key: second.key, value: second.value.subarray(0, 50), ttl: undefined }]),
+  ]);
+  assert.equal(
+    (await logOf(driver).read(topic, { from: 0, limit: endOfRow(first.key), bytes: 1e6 })).length,
+    endOfRow(first.key),
+  );
   await assert.rejects(async () => logOf(driver).read(topic, all), { code: "CORRUPTION" });
   await inner.commitMany([commitOf([{ kind: "delete", key: second.key }])]);
-  await assert.rejects(async () => logOf(driver).read(topic, { ...all, from: endOfRow(first.key) }), { code: "CORRUPTION" });
+  await assert.rejects(async () => logOf(driver).read(topic, { ...all, from: endOfRow(first.key) }), {
+    code: "CORRUPTION",
+  });
 });
 
 test("commits without appends pass straight through, synchronously where the driver is", () => {
   const { log: _, ...memory } = createMemoryDriver(new MemoryStore());
-  const outcomes = logOverKeys(memory).commitMany([commitOf([{ kind: "set", key, value: encodeInteger(1), ttl: undefined }])]);
+  const outcomes = logOverKeys(memory).commitMany([
+    commitOf([{ kind: "set", key, value: encodeInteger(1), ttl: undefined }]),
+  ]);
   assert.ok(Array.isArray(outcomes) && outcomes[0]?.ok);
 });

@@ -1,6 +1,15 @@
 import { CorruptionError, type Runtime, systemRuntime, toBinaryString } from "../../core/index.ts";
 import type { Limits } from "../contract.ts";
-import type { ChangeSink, Driver, LogDriver, RawChange, RawCommit, RawMutation, RawOutcome, SqlSession } from "../driver.ts";
+import type {
+  ChangeSink,
+  Driver,
+  LogDriver,
+  RawChange,
+  RawCommit,
+  RawMutation,
+  RawOutcome,
+  SqlSession,
+} from "../driver.ts";
 import { AppendTranslator, type Translation } from "./append-translation.ts";
 import { CommitGate } from "./commit-gate.ts";
 import { EngineClock } from "./engine-clock.ts";
@@ -90,7 +99,9 @@ class KeyedLog {
   async #commitMany(commits: readonly RawCommit[]): Promise<RawOutcome[]> {
     await this.#relieve(commits);
     const time = await this.#clock.now();
-    const translations = commits.map((commit) => (hasAppend(commit) ? this.#translator.translate(commit, time) : undefined));
+    const translations = commits.map((commit) =>
+      hasAppend(commit) ? this.#translator.translate(commit, time) : undefined,
+    );
     const outcomes = await this.#gate.commitMany(commits.map((commit, i) => translations[i]?.commit ?? commit));
     return outcomes.map((raw, i) => {
       const translation = translations[i];
@@ -110,7 +121,8 @@ class KeyedLog {
 
   #appended({ appends }: Translation, outcome: RawOutcome): void {
     if (!outcome.ok) return;
-    for (const [i, { keys, append }] of appends.entries()) this.#packer.appended(keys, outcome.offsets[i] as number, append.records);
+    for (const [i, { keys, append }] of appends.entries())
+      this.#packer.appended(keys, outcome.offsets[i] as number, append.records);
   }
 
   async #trim(topic: Uint8Array, before: number): Promise<void> {

@@ -128,7 +128,10 @@ export class RecordPage {
     let start = index === 0 ? 0 : readU32(row, ends + 4 * (index - 1));
     for (; index < count; index++) {
       const end = readU32(row, ends + 4 * index);
-      if (end < start || end > room) throw new CorruptionError(`record ${index} of a log row ends at byte ${end}, after ${start} and before ${room} expected`);
+      if (end < start || end > room)
+        throw new CorruptionError(
+          `record ${index} of a log row ends at byte ${end}, after ${start} and before ${room} expected`,
+        );
       const size = this.#size + end - start;
       if (size > this.#bytes && records.length > 0) {
         this.#full = true;
@@ -171,7 +174,13 @@ function writeTime(block: Uint8Array, time: number): void {
 }
 
 function readU32(bytes: Uint8Array, at: number): number {
-  return (((bytes[at] as number) << 24) | ((bytes[at + 1] as number) << 16) | ((bytes[at + 2] as number) << 8) | (bytes[at + 3] as number)) >>> 0;
+  return (
+    (((bytes[at] as number) << 24) |
+      ((bytes[at + 1] as number) << 16) |
+      ((bytes[at + 2] as number) << 8) |
+      (bytes[at + 3] as number)) >>>
+    0
+  );
 }
 
 function writeU32(bytes: Uint8Array, at: number, value: number): void {

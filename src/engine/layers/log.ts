@@ -1,4 +1,13 @@
-import { decodeValue, fullJitter, invalidArgument, isAshlarError, type Runtime, raceAbort, sleep, throwIfAborted } from "../../core/index.ts";
+import {
+  decodeValue,
+  fullJitter,
+  invalidArgument,
+  isAshlarError,
+  type Runtime,
+  raceAbort,
+  sleep,
+  throwIfAborted,
+} from "../../core/index.ts";
 import type { CommitOptions, Kv, Log, LogReadOptions, LogRecord, LogTailOptions, Offset, Topic } from "../contract.ts";
 import type { Driver, LogDriver, RawRecord } from "../driver.ts";
 import { encodeTopicIn, type Space } from "../encode-batch.ts";
@@ -74,7 +83,10 @@ class LogFace implements Log {
     });
   }
 
-  async bounds(topic: Topic, options: { readonly signal?: AbortSignal } = {}): Promise<{ first: Offset; next: Offset }> {
+  async bounds(
+    topic: Topic,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<{ first: Offset; next: Offset }> {
     this.#root.assertOpen();
     const name = encodeTopicIn(this.#space, topic);
     throwIfAborted(options.signal);
@@ -97,12 +109,14 @@ function toRecord<V>({ offset, value, time }: RawRecord): LogRecord<V> {
 }
 
 function toOffset(given: unknown, name: string, orElse = ""): number {
-  if (!Number.isSafeInteger(given) || (given as number) < 0) throw invalidArgument(name, given, `an offset, a whole number of at least 0 ${orElse}`.trim());
+  if (!Number.isSafeInteger(given) || (given as number) < 0)
+    throw invalidArgument(name, given, `an offset, a whole number of at least 0 ${orElse}`.trim());
   return given as number;
 }
 
 function toCount(given: unknown, name: string): number {
-  if (!Number.isSafeInteger(given) || (given as number) < 1) throw invalidArgument(name, given, "a whole number of at least 1");
+  if (!Number.isSafeInteger(given) || (given as number) < 1)
+    throw invalidArgument(name, given, "a whole number of at least 1");
   return given as number;
 }
 

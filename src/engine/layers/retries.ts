@@ -43,5 +43,7 @@ export async function retry<T>(runtime: Runtime, signal: AbortSignal | undefined
 }
 
 function isTransient(error: unknown): boolean {
-  return isAshlarError(error, "UNAVAILABLE") || isAshlarError(error, "OVERLOADED") || isAshlarError(error, "OUTCOME_UNKNOWN");
+  return (
+    isAshlarError(error, "UNAVAILABLE") || isAshlarError(error, "OVERLOADED") || isAshlarError(error, "OUTCOME_UNKNOWN")
+  );
 }

@@ -6,15 +6,25 @@ const longest = 512;
 /** @throws InvalidArgumentError not dot-separated tokens without wildcards */
 export function assertSubject(subject: unknown): asserts subject is string {
   if (isDotted(subject) && !/[*>]/.test(subject)) return;
-  throw invalidArgument("subject", subject, `tokens separated by dots, without spaces, * or >, at most ${longest} bytes`);
+  throw invalidArgument(
+    "subject",
+    subject,
+    `tokens separated by dots, without spaces, * or >, at most ${longest} bytes`,
+  );
 }
 
 /** @throws InvalidArgumentError not dot-separated tokens, each a word, `*`, or, at the end, `>` */
 export function assertPattern(pattern: unknown): asserts pattern is string {
   const tokens = isDotted(pattern) ? pattern.split(".") : [];
-  const valid = tokens.every((token, i) => token === "*" || (token === ">" && i === tokens.length - 1) || !/[*>]/.test(token));
+  const valid = tokens.every(
+    (token, i) => token === "*" || (token === ">" && i === tokens.length - 1) || !/[*>]/.test(token),
+  );
   if (tokens.length > 0 && valid) return;
-  throw invalidArgument("pattern", pattern, `tokens separated by dots, without spaces; * for one token, > at the end for one or more; at most ${longest} bytes`);
+  throw invalidArgument(
+    "pattern",
+    pattern,
+    `tokens separated by dots, without spaces; * for one token, > at the end for one or more; at most ${longest} bytes`,
+  );
 }
 
 /** A test for subjects. `*` stands for one token, a last `>` for one or more. */

@@ -119,7 +119,11 @@ export function encodeNewRow(name: Uint8Array, block: Uint8Array): Uint8Array {
 /** Both are views into the value. */
 export function readNewRow(value: Uint8Array): { readonly name: Uint8Array; readonly block: Uint8Array } {
   const name = new ByteReader(value).bytes();
-  const block = new Uint8Array(value.buffer, value.byteOffset + newRowOverhead + name.length, value.length - newRowOverhead - name.length);
+  const block = new Uint8Array(
+    value.buffer,
+    value.byteOffset + newRowOverhead + name.length,
+    value.length - newRowOverhead - name.length,
+  );
   return { name, block };
 }
 

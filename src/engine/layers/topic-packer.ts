@@ -1,4 +1,4 @@
-import { concat, CorruptionError, toBinaryString } from "../../core/index.ts";
+import { CorruptionError, concat, toBinaryString } from "../../core/index.ts";
 import type { Driver, RawCommit, RawMutation } from "../driver.ts";
 import { rowBytes } from "./append-translation.ts";
 import type { CommitGate } from "./commit-gate.ts";
@@ -111,7 +111,8 @@ export function planPacking(
     const { block } = readNewRow(value);
     bytes += key.length + value.length;
     // Beside this row's delete there are up to two rows to write, the head, the index and the check.
-    const isFull = mutations.length + 6 > limits.operations || bytes + overhead(keys) * (ends.length + 5) > limits.commitBytes;
+    const isFull =
+      mutations.length + 6 > limits.operations || bytes + overhead(keys) * (ends.length + 5) > limits.commitBytes;
     if (isFull && taken > 0) break;
     const { count, time: appended } = describeRow(block);
     time = Math.max(time, appended);
@@ -127,7 +128,8 @@ export function planPacking(
   }
   mutations.push({ kind: "set", key: keys.head, value: encodeHead({ base, time, name: keys.name }), ttl: undefined });
   const lastEnd = ends.at(-1);
-  if (lastEnd !== undefined) mutations.push({ kind: "set", key: keys.index(lastEnd), value: encodeIndex(ends), ttl: undefined });
+  if (lastEnd !== undefined)
+    mutations.push({ kind: "set", key: keys.index(lastEnd), value: encodeIndex(ends), ttl: undefined });
   const commit: RawCommit = {
     checks: [{ kind: "key", key: keys.head, revision: tail.headRevision }],
     mutations,
@@ -137,7 +139,11 @@ export function planPacking(
 }
 
 function bytesOf(mutation: RawMutation): number {
-  return mutation.kind === "set" ? mutation.key.length + mutation.value.length : mutation.kind === "delete" ? mutation.key.length : 0;
+  return mutation.kind === "set"
+    ? mutation.key.length + mutation.value.length
+    : mutation.kind === "delete"
+      ? mutation.key.length
+      : 0;
 }
 
 /** Bytes of a key of the topic, generously. */

@@ -44,7 +44,10 @@ export class TopicReader {
       await this.#addRows(page, keys, wanted, options);
       if (page.full) return page.records;
       if (page.next > before) attempt = 0;
-      else if (attempt === attempts) throw new CorruptionError(`a topic of the log holds no record ${page.next}, though it was appended and not trimmed`);
+      else if (attempt === attempts)
+        throw new CorruptionError(
+          `a topic of the log holds no record ${page.next}, though it was appended and not trimmed`,
+        );
     }
   }
 
@@ -82,12 +85,19 @@ export class TopicReader {
     const [head] = await this.#driver.getMany([keys.head], options);
     if ((head?.revision ?? 0) !== tail.headRevision) return undefined;
     const rows = tail.rows.filter((row) => row.revision <= upTo);
-    return { ...tail, rows, count: tail.head.base + rows.reduce((sum, row) => sum + describeRow(readNewRow(row.value).block).count, 0) };
+    return {
+      ...tail,
+      rows,
+      count: tail.head.base + rows.reduce((sum, row) => sum + describeRow(readNewRow(row.value).block).count, 0),
+    };
   }
 
   /** Adds packed rows up to the end of them, or to where they do not go on because of a trim meanwhile. */
   async #addRows(page: RecordPage, keys: TopicKeys, { limit, bytes }: Wanted, options: RawReadOptions): Promise<void> {
-    const size = Math.max(1, Math.min(this.#driver.limits.listEntries, limit, Math.ceil(bytes / rowBytes) + 1, mostRowsAtOnce));
+    const size = Math.max(
+      1,
+      Math.min(this.#driver.limits.listEntries, limit, Math.ceil(bytes / rowBytes) + 1, mostRowsAtOnce),
+    );
     for (;;) {
       const [[first], rows] = await Promise.all([
         this.#driver.getMany([keys.first], options),

@@ -1,4 +1,11 @@
-import { type ByteRange, fromBinaryString, ownBytes, type Runtime, systemRuntime, toBinaryString } from "../../core/index.ts";
+import {
+  type ByteRange,
+  fromBinaryString,
+  ownBytes,
+  type Runtime,
+  systemRuntime,
+  toBinaryString,
+} from "../../core/index.ts";
 import type { ChangeSink, RawBounds, RawChange, RawCommit, RawEntry, RawOutcome, RawRecord } from "../driver.ts";
 import { applyCommit, isExpired, type Store, type StoredEntry } from "../evaluate.ts";
 import { SortedMap } from "./sorted-map.ts";
@@ -158,7 +165,8 @@ class MemoryTopic {
   append(records: readonly Uint8Array[], now: number): number {
     this.#time = Math.max(this.#time, Math.floor(now));
     const offset = this.#first + this.#records.length;
-    for (let i = 0; i < records.length; i++) this.#records.push({ offset: offset + i, value: ownBytes(records[i] as Uint8Array), time: this.#time });
+    for (let i = 0; i < records.length; i++)
+      this.#records.push({ offset: offset + i, value: ownBytes(records[i] as Uint8Array), time: this.#time });
     return offset;
   }
 

@@ -29,7 +29,13 @@ before(async () => {
   if (skip) return;
   server = await startPostgres();
   pool = new pg.Pool({ connectionString: server.url });
-  connections = new Connections(pool, { where: "the test's server", runtime: systemRuntime, timeout: 30_000, connectTimeout: 10_000, prepare: true });
+  connections = new Connections(pool, {
+    where: "the test's server",
+    runtime: systemRuntime,
+    timeout: 30_000,
+    connectTimeout: 10_000,
+    prepare: true,
+  });
 });
 
 after(async () => {
@@ -45,7 +51,16 @@ for (const [name, options] of Object.entries({
     const counts = new Map<string, number>();
     for (let seed = options.seed; seed < options.seed + rounds; seed++) await run(seed, options.ttl, counts);
     // The random inputs met everything that they are about.
-    const met = ["ok", "check", "ceiling", "not-integer", "overflow", "write", "commit", ...(options.ttl ? [] : ["verify"])];
+    const met = [
+      "ok",
+      "check",
+      "ceiling",
+      "not-integer",
+      "overflow",
+      "write",
+      "commit",
+      ...(options.ttl ? [] : ["verify"]),
+    ];
     for (const what of met) assert.ok((counts.get(what) ?? 0) > 5, `${what}: ${counts.get(what) ?? 0} times`);
   });
 }
@@ -71,9 +86,16 @@ async function run(seed: number, ttl: boolean, counts: Map<string, number>): Pro
     assert.deepEqual(plan.decode(returned), expected, `seed ${seed}, flush ${i}`);
     count(Object.entries(statements).find(([, statement]) => statement === plan.statement)?.[0] as string);
     for (const outcome of expected) count(outcome.ok ? "ok" : outcome.reason);
-    const entries = await lease.simple(`SELECT key, value, revision, coalesce(expires, 0) / 1000 FROM ${names.quoted}.kv ORDER BY key`);
+    const entries = await lease.simple(
+      `SELECT key, value, revision, coalesce(expires, 0) / 1000 FROM ${names.quoted}.kv ORDER BY key`,
+    );
     assert.deepEqual(
-      entries.map(([key, value, revision, expires]) => [toHex(parseBytea(key as string)), toHex(parseBytea(value as string)), Number(revision), Number(expires)]),
+      entries.map(([key, value, revision, expires]) => [
+        toHex(parseBytea(key as string)),
+        toHex(parseBytea(value as string)),
+        Number(revision),
+        Number(expires),
+      ]),
       model.entries(),
       `seed ${seed}, state after flush ${i}`,
     );
@@ -136,7 +158,9 @@ class Model implements Store {
   range(start: Uint8Array, end: Uint8Array, limit: number, now: number) {
     return [...this.#entries]
       .map(([key, { revision, expires }]) => ({ key: fromHex(key), revision, expires }))
-      .filter(({ key, expires }) => compareBytes(key, start) >= 0 && compareBytes(key, end) < 0 && !isExpired(expires, now))
+      .filter(
+        ({ key, expires }) => compareBytes(key, start) >= 0 && compareBytes(key, end) < 0 && !isExpired(expires, now),
+      )
       .sort((a, b) => compareBytes(a.key, b.key))
       .slice(0, limit);
   }
@@ -181,13 +205,17 @@ class Generator {
   }
 
   #commit(model: Model, now: number, style: string): RawCommit {
-    const checks = style === "blind" || style === "sums" ? [] : Array.from({ length: this.#below(3) }, () => this.#check(model, now));
+    const checks =
+      style === "blind" || style === "sums"
+        ? []
+        : Array.from({ length: this.#below(3) }, () => this.#check(model, now));
     const mutations: RawMutation[] = [];
     const used = new Set<Uint8Array>();
     const count = style === "checks" ? 0 : style === "blind" ? 1 + this.#below(3) : this.#below(4);
     for (let i = 0; i < count; i++) {
       const target = this.#pick(this.#chance(0.2) ? topics : keys);
-      if (!used.has(target)) mutations.push(topics.includes(target) ? this.#append(target) : this.#mutation(target, style));
+      if (!used.has(target))
+        mutations.push(topics.includes(target) ? this.#append(target) : this.#mutation(target, style));
       used.add(target);
     }
     return { checks, mutations, bytes: 0 };
@@ -198,17 +226,30 @@ class Generator {
     if (this.#chance(0.6)) {
       const key = this.#pick(keys);
       const entry = model.get(key);
-      return { kind: "key", key, revision: Math.max(0, (entry && !isExpired(entry.expires, now) ? entry.revision : 0) + off()) };
+      return {
+        kind: "key",
+        key,
+        revision: Math.max(0, (entry && !isExpired(entry.expires, now) ? entry.revision : 0) + off()),
+      };
     }
     const [start, end] = [this.#pick(keys), this.#chance(0.3) ? fromHex("ffffff") : this.#pick(keys)];
     const found = model.range(start, end, this.#chance(0.9) ? 100 : 2, now);
     const kept = found.filter(() => !this.#chance(0.03));
-    return { kind: "range", start, end, keys: kept.map(({ key }) => key), revisions: kept.map(({ revision }) => Math.max(1, revision + off())) };
+    return {
+      kind: "range",
+      start,
+      end,
+      keys: kept.map(({ key }) => key),
+      revisions: kept.map(({ revision }) => Math.max(1, revision + off())),
+    };
   }
 
   #mutation(key: Uint8Array, style: string): RawMutation {
     const ttl = this.#ttl && this.#chance(0.5) ? 1 + this.#below(12) : undefined;
-    const kind = style === "sums" ? "add" : this.#pick(style === "blind" ? ["set", "set", "delete"] : ["set", "delete", "add", "add"]);
+    const kind =
+      style === "sums"
+        ? "add"
+        : this.#pick(style === "blind" ? ["set", "set", "delete"] : ["set", "delete", "add", "add"]);
     if (kind === "delete") return { kind, key };
     if (kind === "set") return { kind, key, value: this.#value(), ttl };
     const delta = this.#chance(0.1) ? this.#pick([safe, -safe, 0]) : this.#below(20) - 6;
@@ -217,14 +258,19 @@ class Generator {
 
   #append(topic: Uint8Array): RawMutation {
     const size = this.#chance(0.05) ? 40_000 : 8;
-    const records = Array.from({ length: 1 + this.#below(4) }, () => new Uint8Array(this.#below(size)).fill(this.#below(256)));
+    const records = Array.from({ length: 1 + this.#below(4) }, () =>
+      new Uint8Array(this.#below(size)).fill(this.#below(256)),
+    );
     return { kind: "append", topic, records };
   }
 
   #value(): Uint8Array {
-    if (this.#chance(0.5)) return encodeInteger(this.#chance(0.2) ? this.#pick([safe, -safe, safe - 3]) : this.#below(100) - 50);
+    if (this.#chance(0.5))
+      return encodeInteger(this.#chance(0.2) ? this.#pick([safe, -safe, safe - 3]) : this.#below(100) - 50);
     // Nearly integers: the tag with other lengths, and beyond the safe ones.
-    return this.#pick(["", "c1", "c100000000000000", "c17fffffffffffffff", "c18000000000000000", "c0000000000000000a"].map(fromHex));
+    return this.#pick(
+      ["", "c1", "c100000000000000", "c17fffffffffffffff", "c18000000000000000", "c0000000000000000a"].map(fromHex),
+    );
   }
 
   #bound(): RawBound | undefined {

@@ -20,7 +20,11 @@ export function planBlind(commits: readonly RawCommit[], statement: Statement): 
   for (let i = 0; i < commits.length; i++) {
     for (const mutation of (commits[i] as RawCommit).mutations) {
       if (mutation.kind === "append") log.add(mutation, i + 1);
-      else writes.set(toBinaryString((mutation as RawSet | RawDelete).key), { mutation: mutation as RawSet | RawDelete, order: i + 1 });
+      else
+        writes.set(toBinaryString((mutation as RawSet | RawDelete).key), {
+          mutation: mutation as RawSet | RawDelete,
+          order: i + 1,
+        });
     }
   }
   return {

@@ -11,7 +11,12 @@ type Deliver = (subject: Uint8Array, payload: Uint8Array) => void;
  * Messages as notifications. A notification holds less than 8000 bytes of text, so a message is sent as base 64 in as many parts as it
  * takes, all in one transaction: the server delivers those without anything in between.
  */
-export function createBusDriver(connections: Connections, names: Names, listener: Listener, notifier: Notifier): BusDriver {
+export function createBusDriver(
+  connections: Connections,
+  names: Names,
+  listener: Listener,
+  notifier: Notifier,
+): BusDriver {
   const sender = toBase64Url(connections.runtime.random.bytes(9));
   let sent = 0;
   const hall = new Hall(listener, names.busChannel);
@@ -39,7 +44,11 @@ class Hall {
 
   async enter(deliver: Deliver): Promise<void> {
     this.#guests.add(deliver);
-    this.#heard ??= this.#listener.hear(this.#channel, { keepsAlive: true, said: (part) => this.#assembly.add(part), reopened: () => this.#assembly.clear() });
+    this.#heard ??= this.#listener.hear(this.#channel, {
+      keepsAlive: true,
+      said: (part) => this.#assembly.add(part),
+      reopened: () => this.#assembly.clear(),
+    });
     const heard = this.#heard;
     try {
       await heard;
@@ -115,7 +124,10 @@ export function toParts(id: string, subject: Uint8Array, payload: Uint8Array): s
   const frame = new ByteWriter(8 + subject.length + payload.length).bytes(subject).bytes(payload).take();
   const text = Buffer.from(frame.buffer).toString("base64");
   const count = Math.ceil(text.length / partCharacters);
-  return Array.from({ length: count }, (_, i) => `${id} ${i + 1}/${count} ${text.slice(i * partCharacters, (i + 1) * partCharacters)}`);
+  return Array.from(
+    { length: count },
+    (_, i) => `${id} ${i + 1}/${count} ${text.slice(i * partCharacters, (i + 1) * partCharacters)}`,
+  );
 }
 
 /** Of the largest message, with room to spare. */

@@ -21,12 +21,19 @@ export interface Plan {
  * @param lock hold the commit lock even if nothing is written: for a transaction that will write elsewhere
  */
 export function planFlush(commits: readonly RawCommit[], statements: Statements, lock = false): Plan {
-  if (!lock && commits.every(({ mutations }) => mutations.length === 0)) return planVerification(commits, statements.verify);
+  if (!lock && commits.every(({ mutations }) => mutations.length === 0))
+    return planVerification(commits, statements.verify);
   if (commits.every(isBlind)) return planBlind(commits, statements.write);
   return planProgram(commits, statements.commit);
 }
 
 /** Whether the commit can neither be refused nor depends on what is there. */
-function isBlind({ checks, mutations }: { readonly checks: readonly RawCheck[]; readonly mutations: readonly RawMutation[] }): boolean {
+function isBlind({
+  checks,
+  mutations,
+}: {
+  readonly checks: readonly RawCheck[];
+  readonly mutations: readonly RawMutation[];
+}): boolean {
   return checks.length === 0 && mutations.length > 0 && mutations.every(({ kind }) => kind !== "add");
 }

@@ -1,4 +1,11 @@
-import { ClosedError, OutcomeUnknownError, type Runtime, throwIfAborted, TimeoutError, UnavailableError } from "../../core/index.ts";
+import {
+  ClosedError,
+  OutcomeUnknownError,
+  type Runtime,
+  TimeoutError,
+  throwIfAborted,
+  UnavailableError,
+} from "../../core/index.ts";
 import { asText, type PgPool, type PgPoolClient, type PgResult, type Row } from "./client.ts";
 import { AnswerLost, classify, connectError, StatementFailed, statementError } from "./server-errors.ts";
 
@@ -63,7 +70,11 @@ export class Connections {
     let late = false;
     const timer = this.runtime.timers.after(this.#connectTimeout, () => {
       late = true;
-      reject(new UnavailableError(`${this.where}: no connection within ${this.#connectTimeout} ms; check that the server answers, and that connections are not held for long`));
+      reject(
+        new UnavailableError(
+          `${this.where}: no connection within ${this.#connectTimeout} ms; check that the server answers, and that connections are not held for long`,
+        ),
+      );
     });
     this.#pool.connect().then((client) => (late ? client.release() : resolve(client)), reject);
     try {
@@ -103,7 +114,8 @@ export class Connections {
       lease.release();
     } catch (error) {
       lease.settle(error);
-      if (error instanceof AnswerLost) throw new OutcomeUnknownError(`${this.where}: the answer was lost: ${error.message}`, { cause: error.cause });
+      if (error instanceof AnswerLost)
+        throw new OutcomeUnknownError(`${this.where}: the answer was lost: ${error.message}`, { cause: error.cause });
       throw this.toAshlar(error);
     }
   }

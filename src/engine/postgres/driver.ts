@@ -29,7 +29,9 @@ export async function createPostgresDriver(options: PostgresOptions): Promise<Dr
   const settings = toSettings(options);
   const names = namesOf(settings.schema);
   options.signal?.throwIfAborted();
-  const own = options.pool ? { pool: options.pool, where: "Postgres", end: async () => {} } : await createOwnPool({ ...settings, url: options.url as string });
+  const own = options.pool
+    ? { pool: options.pool, where: "Postgres", end: async () => {} }
+    : await createOwnPool({ ...settings, url: options.url as string });
   const connections = new Connections(own.pool, { ...settings, where: own.where });
   const opening = prepareStore(connections, names);
   try {
@@ -37,7 +39,10 @@ export async function createPostgresDriver(options: PostgresOptions): Promise<Dr
     return assemble({ settings, names, own, connections, facts, revision });
   } catch (error) {
     connections.close();
-    opening.catch(() => {}).finally(() => own.end()).catch(() => {});
+    opening
+      .catch(() => {})
+      .finally(() => own.end())
+      .catch(() => {});
     throw error;
   }
 }
@@ -68,7 +73,11 @@ async function prepareStore(connections: Connections, names: Names): Promise<{ f
 function assemble({ settings, names, own, connections, facts, revision }: Parts): Driver {
   const statements = statementsOf(names);
   const notifier = new Notifier(connections, names, statements);
-  const writer = new Writer(connections, statements, { ...settings, revision, committed: (latest) => notifier.hint(latest) });
+  const writer = new Writer(connections, statements, {
+    ...settings,
+    revision,
+    committed: (latest) => notifier.hint(latest),
+  });
   const reader = new Reader(connections, statements);
   const listener = (settings.listen ?? facts.direct) ? new Listener(connections, names) : undefined;
   const housekeeper = new Housekeeper(connections, statements, notifier);
@@ -130,7 +139,11 @@ function guaranteesOf({ durability, notes }: ServerFacts, listens: boolean, poll
       ...notes,
       "A failover to a standby that replicates asynchronously loses what it had not received; with synchronous_standby_names set it loses nothing that was acknowledged.",
       "An open SQL transaction in which something of the engine was written holds up all other commits until it ends.",
-      ...(listens ? [] : [`The connection goes through a pooler: changes are found by polling, every ${poll} ms, and messages of the bus go through keys.`]),
+      ...(listens
+        ? []
+        : [
+            `The connection goes through a pooler: changes are found by polling, every ${poll} ms, and messages of the bus go through keys.`,
+          ]),
     ],
   };
 }

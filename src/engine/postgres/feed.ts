@@ -143,14 +143,16 @@ class Feed {
     );
     const [, latest, forgotten, first] = results as [Row[], Row[], Row[], Row[]];
     const position = Number(latest[0]?.[0] ?? 0);
-    const news = position === this.#position ? undefined : await this.#collect(lease, position, Number(forgotten[0]?.[0]), first);
+    const news =
+      position === this.#position ? undefined : await this.#collect(lease, position, Number(forgotten[0]?.[0]), first);
     await lease.simple("COMMIT");
     return news;
   }
 
   async #collect(lease: Lease, position: number, forgotten: number, first: Row[]): Promise<News> {
     // A position that went back: the server was restored from a backup.
-    if (forgotten > this.#position || position < this.#position) return { position, complete: false, changes: [], topics: [] };
+    if (forgotten > this.#position || position < this.#position)
+      return { position, complete: false, changes: [], topics: [] };
     const wanted = new Map<string, Uint8Array>();
     const topics = new Map<string, Uint8Array>();
     let rows = first;

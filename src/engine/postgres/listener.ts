@@ -106,7 +106,11 @@ export class Listener {
     this.#shut();
     if (this.#channels.size === 0) return;
     const pause = fullJitter(this.#connections.runtime, this.#failures++, { base: 50, cap: 5000 });
-    this.#check = this.#connections.runtime.timers.after(pause, () => void this.#afterwards(() => this.#reopen()).catch(() => this.#broke()), { ref: false });
+    this.#check = this.#connections.runtime.timers.after(
+      pause,
+      () => void this.#afterwards(() => this.#reopen()).catch(() => this.#broke()),
+      { ref: false },
+    );
   }
 
   async #reopen(): Promise<void> {
@@ -118,13 +122,17 @@ export class Listener {
 
   /** A connection can die without a word; asking something over it now and then finds out. */
   #checkLater(): void {
-    this.#check = this.#connections.runtime.timers.after(checkMs, () => {
-      const lease = this.#lease;
-      lease?.simple("SELECT 1").then(
-        () => this.#lease === lease && this.#checkLater(),
-        () => this.#lease === lease && this.#broke(),
-      );
-    }, { ref: false });
+    this.#check = this.#connections.runtime.timers.after(
+      checkMs,
+      () => {
+        const lease = this.#lease;
+        lease?.simple("SELECT 1").then(
+          () => this.#lease === lease && this.#checkLater(),
+          () => this.#lease === lease && this.#broke(),
+        );
+      },
+      { ref: false },
+    );
   }
 }
 

@@ -37,7 +37,13 @@ export class LogRows {
     if (!this.#join) found.last = undefined;
     for (const record of records) {
       if (!found.last || found.last.writer.length + 4 + record.length > rowBytes) {
-        found.last = { topic: found.slot, commit, at: found.appended, count: 0, writer: new ByteWriter(4 + record.length) };
+        found.last = {
+          topic: found.slot,
+          commit,
+          at: found.appended,
+          count: 0,
+          writer: new ByteWriter(4 + record.length),
+        };
         this.rows.push(found.last);
       }
       found.last.writer.bytes(record);

@@ -12,7 +12,12 @@ export function createLogDriver(connections: Connections, statements: Statements
   return {
     async read(topic, { from, limit, bytes, signal }) {
       if (limit <= 0) return [];
-      const asked = [asParameter(topic), Math.max(0, from), Math.min(limit, mostRecords), Math.min(Math.max(1, Math.floor(bytes)), Number.MAX_SAFE_INTEGER)];
+      const asked = [
+        asParameter(topic),
+        Math.max(0, from),
+        Math.min(limit, mostRecords),
+        Math.min(Math.max(1, Math.floor(bytes)), Number.MAX_SAFE_INTEGER),
+      ];
       const rows = await raceAbort(connections.ask(statements.readLog, asked), signal);
       return toRecords(rows, from, limit, bytes);
     },

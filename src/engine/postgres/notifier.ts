@@ -50,7 +50,11 @@ export class Notifier {
     }
     const size = messages.reduce((sum, message) => sum + message.length, 0);
     if (outbox.size + size > mostWaiting) {
-      return Promise.reject(new OverloadedError(`${outbox.size} characters of messages wait to be sent, the most allowed is ${mostWaiting}; await publish before publishing more`));
+      return Promise.reject(
+        new OverloadedError(
+          `${outbox.size} characters of messages wait to be sent, the most allowed is ${mostWaiting}; await publish before publishing more`,
+        ),
+      );
     }
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     outbox.size += size;
@@ -95,7 +99,10 @@ interface Waiting {
 function takeBatch(outbox: Outbox): Waiting[] {
   let count = 0;
   let size = 0;
-  while (count < outbox.waiting.length && (count === 0 || size + (outbox.waiting[count] as Waiting).size <= mostTogether)) {
+  while (
+    count < outbox.waiting.length &&
+    (count === 0 || size + (outbox.waiting[count] as Waiting).size <= mostTogether)
+  ) {
     size += (outbox.waiting[count++] as Waiting).size;
   }
   outbox.size -= size;

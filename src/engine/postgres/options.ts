@@ -1,4 +1,11 @@
-import { type Duration, InvalidArgumentError, invalidArgument, type Runtime, systemRuntime, toMilliseconds } from "../../core/index.ts";
+import {
+  type Duration,
+  InvalidArgumentError,
+  invalidArgument,
+  type Runtime,
+  systemRuntime,
+  toMilliseconds,
+} from "../../core/index.ts";
 import type { PgPool } from "./client.ts";
 
 /** One of `url` and `pool` is needed. */
@@ -51,12 +58,21 @@ export interface Settings {
 /** @throws InvalidArgumentError an option of the wrong type or out of bounds */
 export function toSettings(options: PostgresOptions): Settings {
   if (typeof options !== "object" || options === null) throw invalidArgument("options", options, "{ url } or { pool }");
-  if ((options.url === undefined) === (options.pool === undefined)) throw new InvalidArgumentError("options: either url or pool is needed, and not both");
-  if (options.url !== undefined && typeof options.url !== "string") throw new InvalidArgumentError("url: allowed is a string such as postgres://user:password@host:5432/database");
-  if (options.pool !== undefined && typeof options.pool?.connect !== "function") throw invalidArgument("pool", options.pool, "a pool of the package pg");
-  const connections = options.pool ? (options.pool.options?.max ?? defaultConnections) : (options.connections ?? defaultConnections);
+  if ((options.url === undefined) === (options.pool === undefined))
+    throw new InvalidArgumentError("options: either url or pool is needed, and not both");
+  if (options.url !== undefined && typeof options.url !== "string")
+    throw new InvalidArgumentError("url: allowed is a string such as postgres://user:password@host:5432/database");
+  if (options.pool !== undefined && typeof options.pool?.connect !== "function")
+    throw invalidArgument("pool", options.pool, "a pool of the package pg");
+  const connections = options.pool
+    ? (options.pool.options?.max ?? defaultConnections)
+    : (options.connections ?? defaultConnections);
   if (!Number.isSafeInteger(connections) || connections < fewest || connections > 1000) {
-    throw invalidArgument(options.pool ? "pool.options.max" : "connections", connections, `a whole number of ${fewest} to 1000`);
+    throw invalidArgument(
+      options.pool ? "pool.options.max" : "connections",
+      connections,
+      `a whole number of ${fewest} to 1000`,
+    );
   }
   return {
     schema: options.schema ?? "ashlar",

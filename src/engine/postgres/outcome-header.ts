@@ -15,6 +15,9 @@ export const headerLength = 3;
 
 export function readHeader(returned: readonly (number | undefined)[]): OutcomeHeader {
   const [now, base, listened] = returned;
-  if (now === undefined || base === undefined) throw new CorruptionError("the server's answer to a flush makes no sense; is the schema's code that of this version?");
+  if (now === undefined || base === undefined)
+    throw new CorruptionError(
+      "the server's answer to a flush makes no sense; is the schema's code that of this version?",
+    );
   return { now, base, listened: listened === 1 };
 }

@@ -11,7 +11,9 @@ export interface OwnPool {
 
 /** What is used of the package `pg`. */
 interface PgPackage {
-  readonly Pool: new (config: PoolConfig) => PgPool & { end(): Promise<void>; on(event: "error", listener: () => void): unknown };
+  readonly Pool: new (
+    config: PoolConfig,
+  ) => PgPool & { end(): Promise<void>; on(event: "error", listener: () => void): unknown };
 }
 
 interface PoolConfig {
@@ -35,7 +37,10 @@ export interface OwnPoolOptions {
  * @throws InvalidArgumentError the URL is malformed
  * @throws UnsupportedError the package is not installed
  */
-export async function createOwnPool(options: OwnPoolOptions, load: () => Promise<unknown> = () => import("pg")): Promise<OwnPool> {
+export async function createOwnPool(
+  options: OwnPoolOptions,
+  load: () => Promise<unknown> = () => import("pg"),
+): Promise<OwnPool> {
   const where = whereOf(options.url);
   const { Pool } = await loadPackage(load);
   const pool = new Pool({
@@ -59,10 +64,14 @@ function whereOf(url: string): string {
     parsed = new URL(url);
   } catch {
     // Neither the URL nor the error, which quotes it, is shown: it may hold a password.
-    throw new InvalidArgumentError("url: not a URL; allowed: postgres://user:password@host:5432/database, with special characters of the password percent-encoded");
+    throw new InvalidArgumentError(
+      "url: not a URL; allowed: postgres://user:password@host:5432/database, with special characters of the password percent-encoded",
+    );
   }
   if (parsed.protocol !== "postgres:" && parsed.protocol !== "postgresql:") {
-    throw new InvalidArgumentError(`url: the scheme "${parsed.protocol}" was given; allowed: postgres://user:password@host:5432/database`);
+    throw new InvalidArgumentError(
+      `url: the scheme "${parsed.protocol}" was given; allowed: postgres://user:password@host:5432/database`,
+    );
   }
   const host = parsed.searchParams.get("host") ?? (parsed.hostname || "localhost");
   return `Postgres at ${host}:${parsed.port || parsed.searchParams.get("port") || 5432}`;
@@ -75,10 +84,16 @@ async function loadPackage(load: () => Promise<unknown>): Promise<PgPackage> {
   } catch (cause) {
     const { code } = cause as { code?: unknown };
     if (code !== "ERR_MODULE_NOT_FOUND" && code !== "MODULE_NOT_FOUND") throw cause;
-    throw new UnsupportedError('the postgres engine needs the package "pg": run `npm install pg`, or pass a pool of your own', { cause });
+    throw new UnsupportedError(
+      'the postgres engine needs the package "pg": run `npm install pg`, or pass a pool of your own',
+      { cause },
+    );
   }
   const { default: inner, ...named } = loaded as Partial<PgPackage> & { default?: PgPackage };
   const found = named.Pool ? (named as PgPackage) : inner;
-  if (!found?.Pool) throw new UnsupportedError('the package "pg" that was found has no Pool; install version 8 or later: `npm install pg`');
+  if (!found?.Pool)
+    throw new UnsupportedError(
+      'the package "pg" that was found has no Pool; install version 8 or later: `npm install pg`',
+    );
   return found;
 }

@@ -1,5 +1,14 @@
 import { decodeInteger, toBinaryString } from "../../core/index.ts";
-import type { RawAdd, RawBound, RawCheck, RawCommit, RawMutation, RawOutcome, RawRangeCheck, RawSum } from "../driver.ts";
+import type {
+  RawAdd,
+  RawBound,
+  RawCheck,
+  RawCommit,
+  RawMutation,
+  RawOutcome,
+  RawRangeCheck,
+  RawSum,
+} from "../driver.ts";
 import type { Plan } from "./commit.ts";
 import type { Statement } from "./connection.ts";
 import { LogRows } from "./log-rows.ts";
@@ -65,7 +74,7 @@ class ProgramBuilder {
     let range = 0;
     commits.forEach((commit, i) => {
       this.#first.push(this.#steps.length + 1);
-      commit.checks.forEach((check, at) => this.#check(check, at, check.kind === "range" ? range++ : -1));
+      for (const [at, check] of commit.checks.entries()) this.#check(check, at, check.kind === "range" ? range++ : -1);
       this.#mutate(commit.mutations, i + 1);
     });
     this.#first.push(this.#steps.length + 1);
@@ -119,7 +128,8 @@ class ProgramBuilder {
   /** Slots in the order of what they need, so that two numbers say it for all of them. */
   #assignSlots(): void {
     for (const level of [need.integer, need.revision, need.nothing]) {
-      for (const touched of this.#keys.values()) if (touched.need === level) touched.slot = this.#slotted.push(touched.key);
+      for (const touched of this.#keys.values())
+        if (touched.need === level) touched.slot = this.#slotted.push(touched.key);
       if (level === need.integer) this.#counts.summed = this.#slotted.length;
       if (level === need.revision) this.#counts.loaded = this.#slotted.length;
     }
@@ -138,7 +148,8 @@ class ProgramBuilder {
     const { leftOut } = this.#ranges[range] as StaticRange;
     if (leftOut.length === 0) return;
     const expected = new Map(check.keys.map((key, i) => [toBinaryString(key), check.revisions[i] as number]));
-    for (const name of leftOut) this.#steps.push({ op: op.checkKey, slot: this.#slot(name), at, x: expected.get(name) ?? 0 });
+    for (const name of leftOut)
+      this.#steps.push({ op: op.checkKey, slot: this.#slot(name), at, x: expected.get(name) ?? 0 });
   }
 
   #mutate(mutations: readonly RawMutation[], commit: number): void {
@@ -146,7 +157,15 @@ class ProgramBuilder {
     mutations.forEach((mutation, at) => {
       if (mutation.kind !== "add") return;
       const { delta, floor, ceiling } = mutation;
-      this.#steps.push({ op: op.sum, slot: this.#slot(toBinaryString(mutation.key)), at, ref: ++this.#sums, x: delta, floor, ceiling });
+      this.#steps.push({
+        op: op.sum,
+        slot: this.#slot(toBinaryString(mutation.key)),
+        at,
+        ref: ++this.#sums,
+        x: delta,
+        floor,
+        ceiling,
+      });
     });
     let sum = first;
     mutations.forEach((mutation, at) => {
@@ -172,11 +191,26 @@ class ProgramBuilder {
       int4Array(steps.map((step) => step.at)),
       int4Array(steps.map((step) => step.ref)),
       float8Array(steps.map((step) => step.x)),
-      orNull(steps.map((step) => step.ttl), float8Array),
-      orNull(steps.map((step) => clockOf(step.floor)), int4Array),
-      orNull(steps.map((step) => step.floor?.plus), float8Array),
-      orNull(steps.map((step) => clockOf(step.ceiling)), int4Array),
-      orNull(steps.map((step) => step.ceiling?.plus), float8Array),
+      orNull(
+        steps.map((step) => step.ttl),
+        float8Array,
+      ),
+      orNull(
+        steps.map((step) => clockOf(step.floor)),
+        int4Array,
+      ),
+      orNull(
+        steps.map((step) => step.floor?.plus),
+        float8Array,
+      ),
+      orNull(
+        steps.map((step) => clockOf(step.ceiling)),
+        int4Array,
+      ),
+      orNull(
+        steps.map((step) => step.ceiling?.plus),
+        float8Array,
+      ),
     ];
   }
 
@@ -189,8 +223,14 @@ class ProgramBuilder {
       byteaArray(ranges.map(({ check }) => check.end)),
       int4Array(remaining.map(({ size }) => size)),
       byteaArray(remaining.map(({ digest }) => digest)),
-      orNull(ranges.flatMap(({ leftOut }, i) => leftOut.map(() => i + 1)), int4Array),
-      orNull(ranges.flatMap(({ leftOut }) => leftOut.map((name) => this.#slot(name))), int4Array),
+      orNull(
+        ranges.flatMap(({ leftOut }, i) => leftOut.map(() => i + 1)),
+        int4Array,
+      ),
+      orNull(
+        ranges.flatMap(({ leftOut }) => leftOut.map((name) => this.#slot(name))),
+        int4Array,
+      ),
     ];
   }
 
@@ -208,7 +248,10 @@ class ProgramBuilder {
 }
 
 /** What the range must hold besides the keys left out. */
-function remainder({ check, leftOut }: StaticRange): { readonly size: number; readonly digest: Uint8Array | undefined } {
+function remainder({ check, leftOut }: StaticRange): {
+  readonly size: number;
+  readonly digest: Uint8Array | undefined;
+} {
   const { keys, revisions } = check;
   if (!isPossible(check)) return { size: keys.length, digest: noDigest };
   if (leftOut.length === 0) return { size: keys.length, digest: digestOf(keys, revisions) };
@@ -249,12 +292,22 @@ function decode(commits: readonly RawCommit[], log: LogRows, returned: readonly 
       next.set(name, first + mutation.records.length);
       offsets.push(first);
     }
-    return { ok: true, revision: latest, adds: adds.map((add, j): RawSum => ({ value: values[j] as number, ceiling: ceilingOf(add, now) })), offsets };
+    return {
+      ok: true,
+      revision: latest,
+      adds: adds.map((add, j): RawSum => ({ value: values[j] as number, ceiling: ceilingOf(add, now) })),
+      offsets,
+    };
   });
 }
 
 /** A status says why in its lowest two bits, and above them where. */
-function refusal(status: number, mutations: readonly RawMutation[], sums: readonly (number | undefined)[], now: number): RawOutcome {
+function refusal(
+  status: number,
+  mutations: readonly RawMutation[],
+  sums: readonly (number | undefined)[],
+  now: number,
+): RawOutcome {
   const index = (status - 1) >> 2;
   switch ((status - 1) & 3) {
     case 0:
@@ -265,7 +318,13 @@ function refusal(status: number, mutations: readonly RawMutation[], sums: readon
       return { ok: false, reason: "overflow", index };
     default: {
       const before = mutations.slice(0, index).filter(({ kind }) => kind === "add").length;
-      return { ok: false, reason: "ceiling", index, value: sums[before] as number, ceiling: ceilingOf(mutations[index] as RawAdd, now) as number };
+      return {
+        ok: false,
+        reason: "ceiling",
+        index,
+        value: sums[before] as number,
+        ceiling: ceilingOf(mutations[index] as RawAdd, now) as number,
+      };
     }
   }
 }

@@ -29,6 +29,10 @@ export const noDigest: Uint8Array = new Uint8Array(32);
 export function isPossible({ start, end, keys }: RawRangeCheck): boolean {
   return keys.every((key, i) => {
     const before = keys[i - 1];
-    return compareBytes(key, start) >= 0 && compareBytes(key, end) < 0 && (before === undefined || compareBytes(before, key) < 0);
+    return (
+      compareBytes(key, start) >= 0 &&
+      compareBytes(key, end) < 0 &&
+      (before === undefined || compareBytes(before, key) < 0)
+    );
   });
 }

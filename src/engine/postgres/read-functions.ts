@@ -3,7 +3,13 @@ import type { Names } from "./names.ts";
 
 /** The functions that read. Each is one statement for the client and sees one snapshot; `lifetime` is in microseconds, NULL for ever. */
 export function readFunctions(names: Names): string[] {
-  return [getFunction(names), getManyFunction(names), listFunction(names), readLogFunction(names), boundsFunction(names)];
+  return [
+    getFunction(names),
+    getManyFunction(names),
+    listFunction(names),
+    readLogFunction(names),
+    boundsFunction(names),
+  ];
 }
 
 function getFunction({ quoted: s }: Names): string {

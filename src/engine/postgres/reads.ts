@@ -33,7 +33,10 @@ export class Reader {
   async list({ start, end }: ByteRange, { limit, reverse, signal }: RawListOptions): Promise<RawEntry[]> {
     throwIfAborted(signal);
     if (limit <= 0) return [];
-    const rows = await raceAbort(this.#connections.ask(this.#statements.list, [asParameter(start), asParameter(end), limit, reverse]), signal);
+    const rows = await raceAbort(
+      this.#connections.ask(this.#statements.list, [asParameter(start), asParameter(end), limit, reverse]),
+      signal,
+    );
     return rows.map(toEntry);
   }
 
@@ -50,7 +53,10 @@ export class Reader {
   #take(): LookUp[] {
     let keys = 0;
     let count = 0;
-    while (count < this.#waiting.length && (count === 0 || keys + (this.#waiting[count] as LookUp).keys.length <= mostKeys)) {
+    while (
+      count < this.#waiting.length &&
+      (count === 0 || keys + (this.#waiting[count] as LookUp).keys.length <= mostKeys)
+    ) {
       keys += (this.#waiting[count++] as LookUp).keys.length;
     }
     if (count === this.#waiting.length) {
@@ -79,7 +85,11 @@ export class Reader {
     const key = keys[0] as Uint8Array;
     const [row] = await this.#connections.ask(this.#statements.get, [asParameter(key)]);
     const [value, revision, lifetime] = row as Row;
-    resolve([revision === null ? undefined : { key, value: parseBytea(value), revision: Number(revision), ttl: toTtl(lifetime) }]);
+    resolve([
+      revision === null
+        ? undefined
+        : { key, value: parseBytea(value), revision: Number(revision), ttl: toTtl(lifetime) },
+    ]);
   }
 
   async #many(lookUps: LookUp[]): Promise<void> {

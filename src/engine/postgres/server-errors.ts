@@ -59,17 +59,38 @@ export function connectError(error: unknown, where: string): AshlarError {
   const state = sqlState(error);
   const { message, code } = firstOf(error);
   const options = { cause: error };
-  if (state === "28P01" || state === "28000") return new InvalidArgumentError(`${where} refuses the log-in: ${message} (${state}); check user and password`, options);
-  if (state === "3D000") return new InvalidArgumentError(`${where}: ${message} (${state}); create it, or correct the database's name`, options);
-  if (state === "42501") return new InvalidArgumentError(`${where}: ${message} (${state}); grant the role CONNECT on the database`, options);
-  if (state === "53300") return new UnavailableError(`${where} has no connection left: ${message}; use fewer connections or raise max_connections`, options);
-  if (state !== undefined) return new UnavailableError(`${where} does not accept connections: ${message} (${state})`, options);
+  if (state === "28P01" || state === "28000")
+    return new InvalidArgumentError(
+      `${where} refuses the log-in: ${message} (${state}); check user and password`,
+      options,
+    );
+  if (state === "3D000")
+    return new InvalidArgumentError(
+      `${where}: ${message} (${state}); create it, or correct the database's name`,
+      options,
+    );
+  if (state === "42501")
+    return new InvalidArgumentError(`${where}: ${message} (${state}); grant the role CONNECT on the database`, options);
+  if (state === "53300")
+    return new UnavailableError(
+      `${where} has no connection left: ${message}; use fewer connections or raise max_connections`,
+      options,
+    );
+  if (state !== undefined)
+    return new UnavailableError(`${where} does not accept connections: ${message} (${state})`, options);
   if (/must be a string|password.*(missing|required)|SASL/i.test(message)) {
-    return new InvalidArgumentError(`${where} asks for a password that was not given or is not accepted: ${message}`, options);
+    return new InvalidArgumentError(
+      `${where} asks for a password that was not given or is not accepted: ${message}`,
+      options,
+    );
   }
   if (/SSL/.test(message)) return new InvalidArgumentError(`${where}: ${message}; check sslmode in the URL`, options);
-  if (code === "ENOTFOUND" || code === "EAI_AGAIN") return new UnavailableError(`${where}: the host name cannot be resolved; check it`, options);
-  return new UnavailableError(`${where} cannot be reached: ${message}; check host and port, and that the server runs and listens there`, options);
+  if (code === "ENOTFOUND" || code === "EAI_AGAIN")
+    return new UnavailableError(`${where}: the host name cannot be resolved; check it`, options);
+  return new UnavailableError(
+    `${where} cannot be reached: ${message}; check host and port, and that the server runs and listens there`,
+    options,
+  );
 }
 
 /** An error that the server gave to a statement of ours, none of whose effects remain. */
@@ -78,13 +99,27 @@ export function statementError(error: StatementFailed, where: string): AshlarErr
   const options = { cause: error.cause, details: { sqlState: state } };
   if (state.startsWith("40") || (state === "23505" && /changes_pkey/.test(message))) {
     // Under a stricter isolation level the transaction's snapshot turned out to be too old.
-    return new ConflictError(`${where}: another transaction came between: ${message} (${state})`, { cause: error.cause, details: { sqlState: state, reason: "reread" } });
+    return new ConflictError(`${where}: another transaction came between: ${message} (${state})`, {
+      cause: error.cause,
+      details: { sqlState: state, reason: "reread" },
+    });
   }
-  if (state === "57014") return new TimeoutError(`${where}: the statement was cancelled: ${message} (${state})`, options);
-  if (state === "25P02") return new InvalidStateError(`${where}: an earlier statement of this SQL transaction failed; roll it back`, options);
-  if (state === "25006") return new UnavailableError(`${where} is read-only: ${message} (${state}); connect to the primary`, options);
-  if (state === "42501") return new UnsupportedError(`${where}: ${message} (${state}); grant the role what it needs, or let its owner create the schema`, options);
-  if (/^(42883|42P01|3F000)$/.test(state)) return new UnavailableError(`${where}: ${message} (${state}); was the schema dropped meanwhile?`, options);
+  if (state === "57014")
+    return new TimeoutError(`${where}: the statement was cancelled: ${message} (${state})`, options);
+  if (state === "25P02")
+    return new InvalidStateError(
+      `${where}: an earlier statement of this SQL transaction failed; roll it back`,
+      options,
+    );
+  if (state === "25006")
+    return new UnavailableError(`${where} is read-only: ${message} (${state}); connect to the primary`, options);
+  if (state === "42501")
+    return new UnsupportedError(
+      `${where}: ${message} (${state}); grant the role what it needs, or let its owner create the schema`,
+      options,
+    );
+  if (/^(42883|42P01|3F000)$/.test(state))
+    return new UnavailableError(`${where}: ${message} (${state}); was the schema dropped meanwhile?`, options);
   return new UnavailableError(`${where}: ${message} (${state})`, options);
 }
 

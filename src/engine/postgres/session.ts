@@ -1,4 +1,10 @@
-import { ConflictError, InvalidArgumentError, InvalidStateError, throwIfAborted, UnavailableError } from "../../core/index.ts";
+import {
+  ConflictError,
+  InvalidArgumentError,
+  InvalidStateError,
+  throwIfAborted,
+  UnavailableError,
+} from "../../core/index.ts";
 import type { Sql } from "../contract.ts";
 import type { Driver, RawCommit, RawOutcome, SqlSession } from "../driver.ts";
 import { asText, type PgClient, type PgResult, type Row } from "./client.ts";
@@ -48,11 +54,19 @@ export function registerDriver(driver: Driver, context: SessionContext): void {
  */
 export function sessionOn(driver: Driver, client: PgClient): SqlSession {
   const context = contexts.get(driver);
-  if (context === undefined) throw new InvalidArgumentError("engine: not a Postgres engine, so it cannot take part in a transaction of a Postgres client");
-  if (typeof client?.query !== "function") throw new InvalidArgumentError("client: allowed is an open client of the package pg, or one checked out of a pool");
+  if (context === undefined)
+    throw new InvalidArgumentError(
+      "engine: not a Postgres engine, so it cannot take part in a transaction of a Postgres client",
+    );
+  if (typeof client?.query !== "function")
+    throw new InvalidArgumentError("client: allowed is an open client of the package pg, or one checked out of a pool");
   const executor: Executor = {
-    user: (text, parameters) => attempt(() => client.query({ text, values: [...parameters], rowMode: "array" })).then(lastOf),
-    own: (statement, values) => attempt(() => client.query({ text: statement.text, values, rowMode: "array", types: asText })).then((result) => lastOf(result).rows as Row[]),
+    user: (text, parameters) =>
+      attempt(() => client.query({ text, values: [...parameters], rowMode: "array" })).then(lastOf),
+    own: (statement, values) =>
+      attempt(() => client.query({ text: statement.text, values, rowMode: "array", types: asText })).then(
+        (result) => lastOf(result).rows as Row[],
+      ),
   };
   return {
     sql: sqlOn(executor, context),
@@ -70,7 +84,9 @@ export async function openSession(context: SessionContext, signal: AbortSignal |
   try {
     lease = await context.connections.acquire();
     // A client that stops in the middle must not hold up everybody else's commits for ever.
-    await lease.simple(`BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = ${Math.ceil(context.connections.timeout)}`);
+    await lease.simple(
+      `BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = ${Math.ceil(context.connections.timeout)}`,
+    );
     return new OwnSession(context, lease, leave);
   } catch (error) {
     lease?.discard();
@@ -100,7 +116,9 @@ class OwnSession implements SqlSession {
     this.#executor = {
       user: (text, parameters) => {
         this.#used = true;
-        return this.#run(() => lease.exchange(() => lease.client.query({ text, values: [...parameters], rowMode: "array" }))).then(lastOf);
+        return this.#run(() =>
+          lease.exchange(() => lease.client.query({ text, values: [...parameters], rowMode: "array" })),
+        ).then(lastOf);
       },
       own: (statement, values) => this.#run(() => lease.run(statement, values)),
     };
@@ -124,9 +142,14 @@ class OwnSession implements SqlSession {
     this.#assertOpen();
     try {
       await this.#mark();
-      const { command } = lastOf(await this.#lease.exchange(() => this.#lease.client.query({ text: "COMMIT", rowMode: "array" })));
+      const { command } = lastOf(
+        await this.#lease.exchange(() => this.#lease.client.query({ text: "COMMIT", rowMode: "array" })),
+      );
       this.#end();
-      if (command === "ROLLBACK") throw new InvalidStateError(`${this.#context.connections.where}: a statement of the SQL transaction failed, so it was rolled back`);
+      if (command === "ROLLBACK")
+        throw new InvalidStateError(
+          `${this.#context.connections.where}: a statement of the SQL transaction failed, so it was rolled back`,
+        );
     } catch (error) {
       this.#end();
       if (!(error instanceof AnswerLost)) throw userError(error, this.#context.connections);
@@ -147,7 +170,9 @@ class OwnSession implements SqlSession {
     const [row] = await this.#lease.simple("SELECT txid_current_if_assigned()");
     if (row?.[0] == null) return;
     const { statements } = this.#context;
-    this.#flush = (await flushOn(this.#executor, this.#context, statements.write, [1, ...Array<null>(10).fill(null)])).flush;
+    this.#flush = (
+      await flushOn(this.#executor, this.#context, statements.write, [1, ...Array<null>(10).fill(null)])
+    ).flush;
   }
 
   async #settle(lost: AnswerLost): Promise<void> {
@@ -155,7 +180,11 @@ class OwnSession implements SqlSession {
     // Nothing was written, so nothing can have been lost.
     if (!this.#flush) return;
     const settled = await writer.settle(this.#flush.id, this.#flush.known, lost);
-    if (settled.length === 0) throw new UnavailableError(`${connections.where}: the connection broke before the SQL transaction was committed: ${lost.message}`, { cause: lost.cause });
+    if (settled.length === 0)
+      throw new UnavailableError(
+        `${connections.where}: the connection broke before the SQL transaction was committed: ${lost.message}`,
+        { cause: lost.cause },
+      );
   }
 
   async #run<T>(send: () => Promise<T>): Promise<T> {

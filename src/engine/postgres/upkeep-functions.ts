@@ -3,7 +3,13 @@ import type { Names } from "./names.ts";
 
 /** The functions around commits: settling lost ones, following changes, trimming and sweeping. */
 export function upkeepFunctions(names: Names): string[] {
-  return [settleFunction(names), changesFunction(names), trimFunction(names), expireFunction(names), forgetFunction(names)];
+  return [
+    settleFunction(names),
+    changesFunction(names),
+    trimFunction(names),
+    expireFunction(names),
+    forgetFunction(names),
+  ];
 }
 
 /**

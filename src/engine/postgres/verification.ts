@@ -35,7 +35,10 @@ export function planVerification(commits: readonly RawCommit[], statement: State
       }
     });
   });
-  const ranges = starts.length === 0 ? [null, null, null, null] : [byteaArray(starts), byteaArray(ends), int4Array(sizes), byteaArray(digests)];
+  const ranges =
+    starts.length === 0
+      ? [null, null, null, null]
+      : [byteaArray(starts), byteaArray(ends), int4Array(sizes), byteaArray(digests)];
   return {
     statement,
     writes: false,

@@ -60,14 +60,18 @@ export function orNull<T>(items: readonly T[], encode: (items: readonly T[]) => 
 /** A `bytea` as text: "\x" and hexadecimal digits. */
 export function parseBytea(text: Field | undefined): Uint8Array {
   if (!text?.startsWith("\\x")) {
-    throw new CorruptionError("the server sent bytes in another form than hexadecimal; its setting bytea_output must be hex, the default");
+    throw new CorruptionError(
+      "the server sent bytes in another form than hexadecimal; its setting bytea_output must be hex, the default",
+    );
   }
   return fromDigits(text.slice(2));
 }
 
 /** A `bytea[]` as text: elements in quotes, their backslash doubled. NULL is an empty array. */
 export function parseByteaArray(text: Field | undefined): Uint8Array[] {
-  return elementsOf(text).map((element) => fromDigits(element.slice(element.indexOf("x") + 1, element.endsWith('"') ? -1 : undefined)));
+  return elementsOf(text).map((element) =>
+    fromDigits(element.slice(element.indexOf("x") + 1, element.endsWith('"') ? -1 : undefined)),
+  );
 }
 
 /** A `bigint[]` as text; NULLs become `undefined`. */

@@ -139,7 +139,10 @@ export class Writer {
     for (let attempt = 0; ; attempt++) {
       const left = end - runtime.clock.monotonic();
       if (left <= 0) {
-        throw new OutcomeUnknownError(`${where}: the answer to a commit was lost (${lost.message}), and it could not be found out within ${settleTimeout} ms whether it was applied`, { cause });
+        throw new OutcomeUnknownError(
+          `${where}: the answer to a commit was lost (${lost.message}), and it could not be found out within ${settleTimeout} ms whether it was applied`,
+          { cause },
+        );
       }
       try {
         return await this.#ask(id, known, left);
@@ -159,7 +162,10 @@ export class Writer {
     try {
       const [row] = await lease.run(this.#statements.settle, [id, known]);
       lease.release();
-      if (row?.[0] == null) throw new OutcomeUnknownError(`${where}: the answer to a commit was lost, and the server has already forgotten whether it was applied`);
+      if (row?.[0] == null)
+        throw new OutcomeUnknownError(
+          `${where}: the answer to a commit was lost, and the server has already forgotten whether it was applied`,
+        );
       return parseIntegers(row[0]);
     } catch (error) {
       lease.settle(error);
@@ -207,6 +213,10 @@ function settleWith({ plan, resolve, reject }: Flush, returned: Returned): void 
   try {
     resolve(plan.decode(returned));
   } catch (error) {
-    reject(error instanceof CorruptionError ? error : new CorruptionError("the server's answer to a flush makes no sense", { cause: error }));
+    reject(
+      error instanceof CorruptionError
+        ? error
+        : new CorruptionError("the server's answer to a flush makes no sense", { cause: error }),
+    );
   }
 }

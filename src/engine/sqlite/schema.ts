@@ -49,7 +49,7 @@ INSERT INTO ashlar_meta VALUES ('schema', ${schemaVersion});
 `;
 
 /** Pages of the write-ahead log after which it is copied into the file: larger is faster, and longer to wait at each copy. */
-const checkpointPages = 4000;
+const checkpointPages = 2000;
 const journalBytes = 64 * 1024 * 1024;
 const cacheKibibytes = 32 * 1024;
 

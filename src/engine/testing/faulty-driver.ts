@@ -25,7 +25,11 @@ export interface FaultCounts {
 }
 
 /** A driver whose connection is bad: faults strike at random, drawn from the runtime. Commits never run twice by themselves. */
-export function createFaultyDriver(driver: Driver, runtime: Runtime, faults: Faults): { driver: Driver; counts: FaultCounts } {
+export function createFaultyDriver(
+  driver: Driver,
+  runtime: Runtime,
+  faults: Faults,
+): { driver: Driver; counts: FaultCounts } {
   const counts: FaultCounts = { refused: 0, answerLost: 0, late: 0, read: 0, reset: 0 };
   const strikes = (fault: keyof Faults): boolean => {
     if (runtime.random.next() >= faults[fault]) return false;
@@ -61,7 +65,11 @@ export function createFaultyDriver(driver: Driver, runtime: Runtime, faults: Fau
       watch: async (sink) => {
         const feed = await driver.watch(sink);
         sinks.add(sink);
-        return { ...feed, close: () => (sinks.delete(sink), feed.close()) };
+        const close = async () => {
+          sinks.delete(sink);
+          await feed.close();
+        };
+        return { ...feed, close };
       },
     },
   };

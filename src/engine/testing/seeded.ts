@@ -9,5 +9,8 @@ export function seededRuntime(seed: number): Runtime {
     mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   };
-  return { ...systemRuntime, random: { next, bytes: (n) => Uint8Array.from({ length: n }, () => Math.floor(next() * 256)) } };
+  return {
+    ...systemRuntime,
+    random: { next, bytes: (n) => Uint8Array.from({ length: n }, () => Math.floor(next() * 256)) },
+  };
 }

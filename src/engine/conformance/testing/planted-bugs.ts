@@ -1,5 +1,7 @@
+import { systemRuntime } from "../../../core/index.ts";
 import type { ChangeSink, Driver, LogDriver, RawCommit, RawEntry, RawMutation, RawOutcome } from "../../driver.ts";
 import { createMemoryDriver, MemoryStore } from "../../memory/index.ts";
+import { turn } from "../during.ts";
 import type { Contract } from "../fact.ts";
 
 /** A driver's mistake, and a case that must notice it. */
@@ -10,8 +12,6 @@ export interface PlantedBug {
   readonly contract: Contract;
   readonly noticedBy: string;
 }
-
-const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 
 /** Commits something else than what was asked for. */
 function committing(change: (commit: RawCommit) => RawCommit): PlantedBug["plant"] {
@@ -88,7 +88,7 @@ async function inTwoSteps(commit: RawCommit, driver: Driver): Promise<RawOutcome
   const [first, ...rest] = commit.mutations;
   if (!first || rest.length === 0) return await only(driver, commit);
   const outcome = await only(driver, { ...commit, mutations: [first] });
-  await turn();
+  await turn(systemRuntime);
   await only(driver, { mutations: rest });
   return outcome;
 }
@@ -125,7 +125,7 @@ function keyAfterKey(driver: Driver): Partial<Driver> {
       const entries: (RawEntry | undefined)[] = [];
       for (const key of keys) {
         entries.push(...(await driver.getMany([key], options)));
-        await turn();
+        await turn(systemRuntime);
       }
       return entries;
     },
@@ -153,7 +153,7 @@ const laterFirst = (sink: ChangeSink): ChangeSink["changed"] => {
       const earlier = held;
       held = undefined;
       sink.changed(...report);
-      void turn().then(() => sink.changed(...earlier));
+      void turn(systemRuntime).then(() => sink.changed(...earlier));
     } else {
       held = report;
     }
@@ -163,7 +163,7 @@ const laterFirst = (sink: ChangeSink): ChangeSink["changed"] => {
 const inHalves = (sink: ChangeSink): ChangeSink["changed"] => {
   return (changes, topics, position) => {
     sink.changed(changes.slice(0, 1), topics, position);
-    if (changes.length > 1) void turn().then(() => sink.changed(changes.slice(1), [], position));
+    if (changes.length > 1) void turn(systemRuntime).then(() => sink.changed(changes.slice(1), [], position));
   };
 };
 

@@ -14,7 +14,10 @@ export interface KeyedDriverOptions {
 }
 
 /** A driver over a memory store that has keys and nothing else, and that insists on its limits and its flush policy. */
-export function createKeyedDriver(store: MemoryStore, options: KeyedDriverOptions = {}): Driver & { readonly calls: { commits: number[] } } {
+export function createKeyedDriver(
+  store: MemoryStore,
+  options: KeyedDriverOptions = {},
+): Driver & { readonly calls: { commits: number[] } } {
   const { turns = 0, runtime = systemRuntime, inFlight = 1 } = options;
   const { log: _, bus: __, ...memory } = createMemoryDriver(store);
   const limits = { ...memory.limits, ...options.limits };
@@ -69,7 +72,10 @@ function assertWithin({ checks, mutations, bytes }: RawCommit, limits: Limits): 
   const operations = checks.length + mutations.length;
   assert.ok(operations <= limits.operations, `${operations} operations`);
   assert.ok(size <= limits.commitBytes, `a commit of ${size} bytes`);
-  assert.ok(bytes >= size * 0.9 || mutations.every(({ kind }) => kind === "delete"), `a commit of ${size} bytes claims ${bytes}`);
+  assert.ok(
+    bytes >= size * 0.9 || mutations.every(({ kind }) => kind === "delete"),
+    `a commit of ${size} bytes claims ${bytes}`,
+  );
 }
 
 /** Lets so many turns of the event loop pass. */
