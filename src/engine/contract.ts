@@ -134,7 +134,7 @@ export type Change<V = unknown> =
       readonly ttl?: number;
       readonly deleted?: never;
     }
-  | { readonly key: KeyPart[]; readonly deleted: true };
+  | { readonly key: KeyPart[]; readonly deleted: true; readonly value?: never; readonly version?: never };
 
 /** Checks and mutations that happen together. A key may be mutated once, a topic appended to once. */
 export interface Batch {

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
-import { startPostgres } from "../servers/postgres.ts";
+import { type PostgresOptions, startPostgres } from "../servers/postgres.ts";
 import { until } from "../servers/process-tree.ts";
 import type { TortureStore } from "./rounds.ts";
 
@@ -18,8 +18,8 @@ export function createSqliteStore(): TortureStore & Disposable {
 }
 
 /** A new server. */
-export async function createPostgresStore(): Promise<TortureStore & AsyncDisposable> {
-  const server = await startPostgres();
+export async function createPostgresStore(options?: PostgresOptions): Promise<TortureStore & AsyncDisposable> {
+  const server = await startPostgres(options);
   return {
     url: server.url,
     server,
