@@ -40,7 +40,7 @@ type Given = Arguments<keyof typeof options>;
 export const kvCommand: Command = {
   help,
   async run([action, ...args], context) {
-    const run = action === undefined ? undefined : actions[action];
+    const run = action !== undefined && Object.hasOwn(actions, action) ? actions[action] : undefined;
     if (run === undefined)
       throw new UsageError(`kv: given ${action ?? "nothing"}; allowed: ${Object.keys(actions).join(", ")}`);
     return await run(parse(args, options, context), context);

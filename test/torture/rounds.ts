@@ -113,9 +113,8 @@ class Rounds {
     await this.#moment(round, writers);
     const dying = victim === "server" ? [] : this.#random.pick([writers, writers.slice(0, 1), writers.slice(1)]);
     const survivors = writers.filter((writer) => !dying.includes(writer));
-    const killed = dying.map((writer) => writer.kill9());
-    if (victim !== "client") killed.push((server as PostgresServer).kill9());
-    await Promise.all(killed);
+    const deadServer = victim === "client" ? undefined : server?.kill9();
+    await Promise.all([deadServer, ...dying.map((writer) => writer.kill9())]);
     if (victim !== "client") await server?.restart();
     await Promise.all(survivors.map((writer) => writer.progress(writer.record(), 2)));
     await Promise.all(survivors.map((writer) => writer.finish()));

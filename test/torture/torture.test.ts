@@ -24,7 +24,7 @@ test("postgres loses nothing when clients, the server or both are killed", {
 test("a server that acknowledges what is not yet durable is found out", { skip: skipWithoutPostgres() }, async (t) => {
   const settings = { synchronous_commit: "off", wal_writer_delay: "10s", wal_writer_flush_after: "1GB" };
   await using store = await createPostgresStore({ settings });
-  const { violations } = await torture(store, short(t, { rounds: 3, victims: ["both"], watched: false }));
+  const { violations } = await torture(store, short(t, { rounds: 10, victims: ["both"], watched: false }));
   assert.ok(
     violations.some(({ kind }) => kind === "lost"),
     "an acknowledged write was lost",
@@ -34,7 +34,7 @@ test("a server that acknowledges what is not yet durable is found out", { skip: 
 function short(t: TestContext, options: Pick<TortureOptions, "rounds" | "victims" | "watched">): TortureOptions {
   const seed = Math.floor(Math.random() * 2 ** 31);
   t.diagnostic(`seed ${seed}`);
-  return { ...options, seed, print: (line) => t.diagnostic(line) };
+  return { ...options, seed, writeMs: 150, print: (line) => t.diagnostic(line) };
 }
 
 function holds({ violations, acknowledged }: TortureResult): void {

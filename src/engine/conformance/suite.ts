@@ -40,8 +40,8 @@ export interface Conformance extends AsyncDisposable {
  *     await using suite = conformance({ open: () => openMine(url) });
  *     for (const each of suite.cases) if ((await each.notAsked()) === undefined) await each.run();
  *
- * Everything that it writes lies below the key `["conformance"]`, and is deleted again; of topics the names and the next
- * offsets stay behind, because offsets are never given out again.
+ * Everything that it writes lies below the key `["conformance"]`, and is deleted again. What stays: the names of topics with
+ * their next offsets, because offsets are never given out again, and whatever an engine keeps of deleted objects for a while.
  */
 export function conformance(target: ConformanceTarget): Conformance {
   return new Suite(target);

@@ -1,157 +1,126 @@
-import {
-  ClosedError,
-  decodeKey,
-  decodeValue,
-  encodeKey,
-  encodeValue,
-  invalidArgument,
-  limitExceeded,
-  throwIfAborted,
-} from "../../core/index.ts";
+import { decodeValue, encodeValue, invalidArgument, limitExceeded, raceAbort, throwIfAborted } from "../../core/index.ts";
 import type { Bus, BusMessage, BusSubscription, Limits } from "../contract.ts";
-import type { BusDriver, RawSubscription } from "../driver.ts";
 import { pull } from "../pull.ts";
-import { assertPattern, assertSubject, matcher } from "./subjects.ts";
+import type { BusHub, BusListener } from "./bus-hub.ts";
+import { assertSubject, type Pattern, parsePattern } from "./subjects.ts";
 
-/** The messages of all namespaces of one store: one subscription of the driver, open while anyone listens. */
-export class BusHub {
-  readonly #driver: BusDriver;
-  readonly #listeners = new Set<(subject: Uint8Array, payload: Uint8Array) => void>();
-  readonly #subscriptions = new Set<Subscription<unknown>>();
-  #live: Promise<RawSubscription> | undefined;
-
-  constructor(driver: BusDriver) {
-    this.#driver = driver;
-  }
-
-  publish(subject: Uint8Array, payload: Uint8Array): Promise<void> {
-    return this.#driver.publish(subject, payload);
-  }
-
-  /** Resolves once every later message will be delivered. */
-  async listen(listener: (subject: Uint8Array, payload: Uint8Array) => void): Promise<void> {
-    this.#listeners.add(listener);
-    this.#live ??= this.#driver.subscribe((subject, payload) => {
-      for (const deliver of this.#listeners) deliver(subject, payload);
-    });
-    try {
-      await this.#live;
-    } catch (error) {
-      this.#live = undefined;
-      this.#listeners.delete(listener);
-      throw error;
-    }
-  }
-
-  async unlisten(listener: (subject: Uint8Array, payload: Uint8Array) => void): Promise<void> {
-    this.#listeners.delete(listener);
-    if (this.#listeners.size > 0) return;
-    const live = this.#live;
-    this.#live = undefined;
-    await (await live)?.close();
-  }
-
-  add(subscription: Subscription<unknown>): void {
-    this.#subscriptions.add(subscription);
-  }
-
-  remove(subscription: Subscription<unknown>): void {
-    this.#subscriptions.delete(subscription);
-  }
-
-  /** Ends all subscriptions: their consumers meet `ClosedError`. */
-  async close(): Promise<void> {
-    for (const subscription of this.#subscriptions)
-      subscription.fail(new ClosedError("the engine was closed while subscribed"));
-    await Promise.allSettled([...this.#subscriptions].map((subscription) => subscription.close()));
-  }
-}
-
-/** The bus of one namespace. A message travels under the key of its namespace and subject. */
-export function createBus(options: {
+export interface BusOptions {
   readonly hub: BusHub;
+  /** The namespace, encoded. */
   readonly prefix: Uint8Array;
   readonly limits: Limits;
+  /** @throws ClosedError the store is closed */
   readonly assertOpen: () => void;
-}): Bus {
-  const { hub, prefix, limits, assertOpen } = options;
-  return {
-    async publish(subject, payload, { signal } = {}) {
-      assertOpen();
-      throwIfAborted(signal);
-      assertSubject(subject);
-      const bytes = encodeValue(payload, "payload");
-      if (bytes.length > limits.messageBytes)
-        throw limitExceeded("payload", bytes.length, limits.messageBytes, "bytes encoded");
-      await hub.publish(encodeKey([subject], prefix), bytes);
-    },
-    async subscribe<V>(
-      pattern: string,
-      { capacity = 1024, signal }: { readonly capacity?: number; readonly signal?: AbortSignal } = {},
-    ) {
-      assertOpen();
-      throwIfAborted(signal);
-      assertPattern(pattern);
-      if (!Number.isSafeInteger(capacity) || capacity < 1)
-        throw invalidArgument("capacity", capacity, "a whole number of at least 1");
-      const subscription = new Subscription<V>(hub, prefix, matcher(pattern), capacity, signal);
-      await subscription.open();
-      return subscription;
-    },
-  };
 }
 
-class Subscription<V> implements BusSubscription<V> {
-  readonly #hub: BusHub;
-  readonly #prefix: Uint8Array;
-  readonly #matches: (subject: string) => boolean;
+/** The bus of one namespace. `limits.messageBytes` bounds the encoded payload. */
+export function createBus(options: BusOptions): Bus {
+  return new BusFace(options);
+}
+
+class BusFace implements Bus {
+  readonly #options: BusOptions;
+
+  constructor(options: BusOptions) {
+    this.#options = options;
+  }
+
+  async publish(subject: string, payload: unknown, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    const { hub, prefix, limits, assertOpen } = this.#options;
+    assertOpen();
+    assertSubject(subject);
+    const bytes = encodeValue(payload, "payload");
+    if (bytes.length > limits.messageBytes) {
+      throw limitExceeded("payload", bytes.length, limits.messageBytes, "bytes encoded");
+    }
+    throwIfAborted(options.signal);
+    await raceAbort(hub.publish(prefix, subject, bytes), options.signal);
+  }
+
+  async subscribe<V>(
+    pattern: string,
+    options: { readonly capacity?: number; readonly signal?: AbortSignal } = {},
+  ): Promise<BusSubscription<V>> {
+    const { hub, prefix, assertOpen } = this.#options;
+    assertOpen();
+    const parsed = parsePattern(pattern);
+    const { capacity = defaultCapacity, signal } = options;
+    if (!Number.isSafeInteger(capacity) || capacity < 1) {
+      throw invalidArgument("capacity", capacity, "a whole number of at least 1");
+    }
+    throwIfAborted(signal);
+    const subscription = new Subscription<V>(prefix, parsed, capacity);
+    await subscription.open(hub, signal);
+    return subscription;
+  }
+}
+
+const defaultCapacity = 1024;
+
+/** Messages between the hub and whoever consumes them. Iterators share them: each message goes to one. */
+class Subscription<V> implements BusSubscription<V>, BusListener {
+  readonly prefix: Uint8Array;
+  readonly pattern: Pattern;
   readonly #capacity: number;
-  readonly #signal: AbortSignal | undefined;
-  readonly #waiting: BusMessage<V>[] = [];
+  readonly #messages: { readonly subject: string; readonly payload: Uint8Array }[] = [];
+  readonly #iterators = new Set<AsyncIterableIterator<BusMessage<V>>>();
+  #sleepers: (() => void)[] = [];
   #dropped = 0;
-  #error: Error | undefined;
-  #wake: (() => void) | undefined;
+  #end: { readonly error?: unknown } | undefined;
+  #leave: (() => Promise<void>) | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(
-    hub: BusHub,
-    prefix: Uint8Array,
-    matches: (subject: string) => boolean,
-    capacity: number,
-    signal: AbortSignal | undefined,
-  ) {
-    this.#hub = hub;
-    this.#prefix = prefix;
-    this.#matches = matches;
+  constructor(prefix: Uint8Array, pattern: Pattern, capacity: number) {
+    this.prefix = prefix;
+    this.pattern = pattern;
     this.#capacity = capacity;
-    this.#signal = signal;
   }
 
   get dropped(): number {
     return this.#dropped;
   }
 
-  async open(): Promise<void> {
-    this.#hub.add(this);
+  /** An abort ends the subscription at any time: consumers meet the reason. */
+  async open(hub: BusHub, signal: AbortSignal | undefined): Promise<void> {
+    const entering = hub.enter(this);
     try {
-      await this.#hub.listen(this.#deliver);
+      this.#leave = await raceAbort(entering, signal);
     } catch (error) {
-      this.#hub.remove(this);
+      entering.then((leave) => leave()).catch(() => {});
       throw error;
     }
+    if (!signal) return;
+    const leave = this.#leave;
+    const onAbort = (): void => {
+      this.#messages.length = 0;
+      this.#finish({ error: signal.reason });
+      leave().catch(() => {});
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
+    this.#leave = () => {
+      signal.removeEventListener("abort", onAbort);
+      return leave();
+    };
   }
 
+  deliver(subject: string, payload: Uint8Array): void {
+    if (this.#end) return;
+    if (this.#messages.length >= this.#capacity) {
+      this.#messages.shift();
+      this.#dropped++;
+    }
+    this.#messages.push({ subject, payload });
+    this.#wakeAll();
+  }
+
+  /** What waits is still handed out, then the error. */
   fail(error: Error): void {
-    this.#error ??= error;
-    this.#wake?.();
+    this.#finish({ error });
   }
 
+  /** Ends the iterations and drops what waits. */
   close(): Promise<void> {
-    this.#closing ??= (async () => {
-      this.#hub.remove(this);
-      this.fail(new ClosedError("the subscription is closed"));
-      await this.#hub.unlisten(this.#deliver);
-    })();
+    this.#closing ??= this.#close();
     return this.#closing;
   }
 
@@ -159,38 +128,49 @@ class Subscription<V> implements BusSubscription<V> {
     return this.close();
   }
 
-  /** Messages as they come; those that wait are still delivered after a failure. Ending the iteration leaves the subscription open. */
+  /** Leaving a loop over the messages leaves the subscription open. */
   [Symbol.asyncIterator](): AsyncIterator<BusMessage<V>> {
-    return pull({ next: () => this.#next(), close: () => {}, signal: this.#signal });
+    const seat = { left: this.#closing !== undefined };
+    const iterator = pull({
+      next: () => this.#next(seat),
+      close: () => {
+        seat.left = true;
+        this.#iterators.delete(iterator);
+        this.#wakeAll();
+      },
+    });
+    this.#iterators.add(iterator);
+    if (seat.left) iterator.return?.().catch(() => {});
+    return iterator;
   }
 
-  async #next(): Promise<BusMessage<V>> {
+  async #close(): Promise<void> {
+    this.#messages.length = 0;
+    this.#finish({});
+    await Promise.all([...this.#iterators].map((iterator) => iterator.return?.()));
+    await this.#leave?.();
+  }
+
+  /** An iterator that was left takes no message any more, though its call may still be waiting here. */
+  async #next(seat: { readonly left: boolean }): Promise<BusMessage<V>> {
     for (;;) {
-      const message = this.#waiting.shift();
-      if (message) return message;
-      if (this.#error) throw this.#error;
-      const { promise, resolve } = Promise.withResolvers<void>();
-      this.#wake = resolve;
-      await promise;
+      if (!seat.left) {
+        const message = this.#messages.shift();
+        if (message) return { subject: message.subject, payload: decodeValue(message.payload) as V };
+        if (this.#end) throw this.#end.error;
+      }
+      await new Promise<void>((resolve) => void this.#sleepers.push(resolve));
     }
   }
 
-  readonly #deliver = (key: Uint8Array, payload: Uint8Array): void => {
-    const subject = this.#subjectOf(key);
-    if (subject === undefined || !this.#matches(subject) || this.#error) return;
-    if (this.#waiting.length >= this.#capacity) {
-      this.#waiting.shift();
-      this.#dropped++;
-    }
-    this.#waiting.push({ subject, payload: decodeValue(payload) as V });
-    this.#wake?.();
-  };
+  #finish(end: { readonly error?: unknown }): void {
+    this.#end ??= end;
+    this.#wakeAll();
+  }
 
-  /** The subject if the message is of this namespace, not of one below. */
-  #subjectOf(key: Uint8Array): string | undefined {
-    const { length } = this.#prefix;
-    if (Buffer.compare(key.subarray(0, length), this.#prefix) !== 0) return undefined;
-    const parts = decodeKey(key, length);
-    return parts.length === 1 && typeof parts[0] === "string" ? parts[0] : undefined;
+  #wakeAll(): void {
+    const sleepers = this.#sleepers;
+    this.#sleepers = [];
+    for (const wake of sleepers) wake();
   }
 }

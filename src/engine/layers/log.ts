@@ -1,18 +1,10 @@
-import {
-  decodeValue,
-  fullJitter,
-  invalidArgument,
-  isAshlarError,
-  type Runtime,
-  raceAbort,
-  sleep,
-  throwIfAborted,
-} from "../../core/index.ts";
+import { decodeValue, invalidArgument, type Runtime, raceAbort, throwIfAborted } from "../../core/index.ts";
 import type { CommitOptions, Kv, Log, LogReadOptions, LogRecord, LogTailOptions, Offset, Topic } from "../contract.ts";
 import type { Driver, LogDriver, RawRecord } from "../driver.ts";
 import { encodeTopicIn, type Space } from "../encode-batch.ts";
 import { pull } from "../pull.ts";
 import type { TopicListener } from "../watch-hub.ts";
+import { Retries } from "./retries.ts";
 
 /** What a log needs of the open store. */
 export interface LogRoot {
@@ -151,14 +143,15 @@ class Tail implements TopicListener {
 
   /** At least one record. One call at a time. */
   async next(): Promise<readonly RawRecord[]> {
-    for (let failures = 0; ; ) {
+    const retries = new Retries(this.#root.runtime);
+    for (;;) {
       this.#root.assertOpen();
       try {
         return await this.#read();
       } catch (error) {
-        if (this.#closed || !isAshlarError(error) || !error.retryable || ++failures >= mostFailures) throw error;
+        if (this.#closed) throw error;
+        await retries.after(error);
       }
-      await sleep(this.#root.runtime, fullJitter(this.#root.runtime, failures, { base: 50, cap: 2000 }));
     }
   }
 
@@ -253,6 +246,3 @@ class Tail implements TopicListener {
     this.#unlisten = undefined;
   }
 }
-
-/** Failures in a row after which a tail gives up: about ten seconds. */
-const mostFailures = 8;

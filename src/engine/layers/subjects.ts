@@ -6,37 +6,39 @@ const longest = 512;
 /** @throws InvalidArgumentError not dot-separated tokens without wildcards */
 export function assertSubject(subject: unknown): asserts subject is string {
   if (isDotted(subject) && !/[*>]/.test(subject)) return;
-  throw invalidArgument(
-    "subject",
-    subject,
-    `tokens separated by dots, without spaces, * or >, at most ${longest} bytes`,
-  );
+  const allowed = `tokens separated by dots, without spaces, * or >, at most ${longest} bytes`;
+  throw invalidArgument("subject", subject, allowed);
+}
+
+/** A parsed pattern. */
+export interface Pattern {
+  /** Tokens to be met one by one; `undefined` stands for any. */
+  readonly tokens: readonly (string | undefined)[];
+  /** Whether one or more tokens have to follow. */
+  readonly isOpen: boolean;
+  /** The only subject that matches, if there is but one. */
+  readonly only: string | undefined;
 }
 
 /** @throws InvalidArgumentError not dot-separated tokens, each a word, `*`, or, at the end, `>` */
-export function assertPattern(pattern: unknown): asserts pattern is string {
+export function parsePattern(pattern: unknown): Pattern {
   const tokens = isDotted(pattern) ? pattern.split(".") : [];
-  const valid = tokens.every(
-    (token, i) => token === "*" || (token === ">" && i === tokens.length - 1) || !/[*>]/.test(token),
-  );
-  if (tokens.length > 0 && valid) return;
-  throw invalidArgument(
-    "pattern",
-    pattern,
-    `tokens separated by dots, without spaces; * for one token, > at the end for one or more; at most ${longest} bytes`,
-  );
+  const isOpen = tokens.at(-1) === ">";
+  if (isOpen) tokens.pop();
+  const isValid = (tokens.length > 0 || isOpen) && tokens.every((token) => token === "*" || !/[*>]/.test(token));
+  if (!isValid) {
+    const allowed = `tokens separated by dots, without spaces; * for one token, > at the end for one or more; at most ${longest} bytes`;
+    throw invalidArgument("pattern", pattern, allowed);
+  }
+  const only = isOpen || tokens.includes("*") ? undefined : (pattern as string);
+  return { tokens: tokens.map((token) => (token === "*" ? undefined : token)), isOpen, only };
 }
 
-/** A test for subjects. `*` stands for one token, a last `>` for one or more. */
-export function matcher(pattern: string): (subject: string) => boolean {
-  const tokens = pattern.split(".");
-  const open = tokens.at(-1) === ">";
-  if (open) tokens.pop();
-  return (subject) => {
-    const given = subject.split(".");
-    if (open ? given.length <= tokens.length : given.length !== tokens.length) return false;
-    return tokens.every((token, i) => token === "*" || token === given[i]);
-  };
+/** Whether the subject that consists of these tokens matches. */
+export function matches({ tokens, isOpen }: Pattern, subject: readonly string[]): boolean {
+  if (isOpen ? subject.length <= tokens.length : subject.length !== tokens.length) return false;
+  for (let i = 0; i < tokens.length; i++) if (tokens[i] !== undefined && tokens[i] !== subject[i]) return false;
+  return true;
 }
 
 function isDotted(given: unknown): given is string {

@@ -11,11 +11,11 @@ import {
   toMilliseconds,
 } from "../../core/index.ts";
 import type { Guarantees, Limits } from "../contract.ts";
-import type { Driver, FlushPolicy, LogDriver, RawFeed, SqlSession } from "../driver.ts";
-import { Database, type SqlValue } from "./database.ts";
+import type { Driver, FlushPolicy, LogDriver } from "../driver.ts";
+import { Database } from "./database.ts";
 import { Feed } from "./feed.ts";
 import { Reader } from "./reader.ts";
-import { toParameters } from "./user-sql.ts";
+import { openSql } from "./sql-session.ts";
 import { WriterClient } from "./writer-client.ts";
 
 export interface SqliteOptions {
@@ -48,32 +48,26 @@ export async function createSqliteDriver(options: SqliteOptions): Promise<Driver
   const settings = validated(options);
   const { file, runtime, sessionMs } = settings;
   throwIfAborted(options.signal);
-  let feed: Feed | undefined;
+  const open: OpenFeed = { feed: undefined };
   const writer = new WriterClient({
     file,
     sessionMs,
     now: () => (runtime === systemRuntime ? undefined : runtime.clock.now()),
-    onCommit: () => feed?.refresh(),
+    onCommit: () => open.feed?.refresh(),
   });
   try {
     await raceAbort(writer.open(), options.signal);
     const reader = new Reader(file, () => runtime.clock.now());
-    return assemble(settings, writer, reader, (opened) => {
-      feed = opened;
-    });
+    return assemble(settings, writer, reader, open);
   } catch (error) {
     await writer.close();
     throw error;
   }
 }
 
-function assemble(
-  { file, runtime, pollMs }: Settings,
-  writer: WriterClient,
-  reader: Reader,
-  onFeed: (feed: Feed) => void,
-): Driver {
+function assemble({ file, runtime, pollMs }: Settings, writer: WriterClient, reader: Reader, open: OpenFeed): Driver {
   const closer = createCloser(async () => {
+    await open.feed?.close();
     reader.close();
     await writer.close();
   }, "the sqlite engine");
@@ -94,10 +88,9 @@ function assemble(
       }),
     list: (range, { limit, reverse }) => read(() => reader.list(range, limit, reverse)),
     commitMany: (commits) => writer.flush(commits),
-    watch: async (sink): Promise<RawFeed> => {
-      const feed = read(() => new Feed({ reader, file, runtime, sink, pollMs }));
-      onFeed(feed);
-      return feed;
+    watch: async (sink) => {
+      open.feed = read(() => new Feed({ reader, file, runtime, sink, pollMs }));
+      return open.feed;
     },
     sweep: (limit) => writer.sweep(limit),
     now: async () => {
@@ -119,28 +112,9 @@ function createLogDriver(read: <T>(fn: () => T) => T, reader: Reader, writer: Wr
   };
 }
 
-async function openSql(writer: WriterClient, signal: AbortSignal | undefined): Promise<SqlSession> {
-  throwIfAborted(signal);
-  const opening = writer.openSession();
-  const session = await raceAbort(opening, signal).catch((error) => {
-    // Its turn will come all the same, and must pass at once.
-    opening.then((late) => writer.inSession(late, { kind: "rollback" })).catch(() => {});
-    throw error;
-  });
-  const call = async <T>(kind: "run" | "all", text: string, parameters: readonly unknown[]): Promise<T> => {
-    if (typeof text !== "string") throw invalidArgument("sql", text, "a string with one SQL statement");
-    const values: SqlValue[] = toParameters(parameters);
-    return await writer.inSession<T>(session, { kind, text, parameters: values });
-  };
-  return {
-    sql: {
-      run: (text, parameters = []) => call("run", text, parameters),
-      all: (text, parameters = []) => call("all", text, parameters),
-    },
-    apply: (commit) => writer.applyInSession(session, commit),
-    commit: () => writer.commitSession(session),
-    rollback: () => writer.inSession(session, { kind: "rollback" }),
-  };
+/** The change feed that is told of our own commits: the latest one opened. */
+interface OpenFeed {
+  feed: Feed | undefined;
 }
 
 interface Settings {

@@ -1,4 +1,4 @@
-import type { Runtime, Timer } from "../../core/index.ts";
+import { isAshlarError, type Runtime, type Timer } from "../../core/index.ts";
 import type { ChangeSink, RawFeed } from "../driver.ts";
 import { ChangeCollector } from "./changes.ts";
 import type { Statement } from "./database.ts";
@@ -7,6 +7,9 @@ import type { Position, Reader } from "./reader.ts";
 
 /** Bytes of changes that are still read one by one: beyond that it is less work to read anew what is watched. */
 const mostBytes = 4 * 1024 * 1024;
+
+/** Looks in a row that may fail before the feed does. */
+const mostFailures = 10;
 
 export interface FeedOptions {
   readonly reader: Reader;
@@ -30,6 +33,8 @@ export class Feed implements RawFeed {
   #poll: Timer;
   #soon: Timer | undefined;
   #closed = false;
+  /** Looks in a row that failed. */
+  #failures = 0;
 
   constructor(options: FeedOptions) {
     const { reader, file } = options;
@@ -72,7 +77,10 @@ export class Feed implements RawFeed {
       reader.guard(() => {
         if (reader.position().seq !== this.#position.seq) this.#report();
       });
+      this.#failures = 0;
     } catch (error) {
+      // Another process may be recovering the database, or the disk be full for a while: the next look may go better.
+      if (isAshlarError(error, "UNAVAILABLE") && ++this.#failures < mostFailures) return;
       void this.close();
       sink.failed(error as Error);
     }

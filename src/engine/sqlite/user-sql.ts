@@ -158,19 +158,3 @@ function plain(row: Record<string, SqlValue>): Record<string, SqlValue> {
 }
 
 const largest = BigInt(Number.MAX_SAFE_INTEGER);
-
-/**
- * The parameters as SQLite takes them: booleans as 0 and 1, bytes as copies that fill their buffers (cloning a view would copy all of the
- * memory that it looks into).
- * @throws InvalidArgumentError a value that SQLite has no type for
- */
-export function toParameters(parameters: readonly unknown[]): SqlValue[] {
-  if (!Array.isArray(parameters)) throw invalidArgument("parameters", parameters, "an array of values");
-  return parameters.map((value, i) => {
-    if (value === null || typeof value === "string" || typeof value === "number" || typeof value === "bigint")
-      return value;
-    if (typeof value === "boolean") return value ? 1 : 0;
-    if (value instanceof Uint8Array) return new Uint8Array(value);
-    throw invalidArgument(`parameters[${i}]`, value, "null, a string, a number, a bigint, a boolean or bytes");
-  });
-}

@@ -133,8 +133,7 @@ export class WriterClient {
       cause = error instanceof Error ? error : new Error(String(error));
     });
     worker.on("exit", () => {
-      this.#thread = undefined;
-      ready.reject(this.#failAll(cause));
+            ready.reject(this.#failAll(cause));
       exited.resolve();
     });
     return { worker, ready: ready.promise, exited: exited.promise };
