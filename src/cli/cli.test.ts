@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import { connect } from "../engine/index.ts";
-import { ashlar, type Outcome, startAshlar } from "./testing/command-line.ts";
+import { ashlar, type Outcome, runHere, startAshlar } from "./testing/command-line.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ashlar-cli-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -42,39 +42,16 @@ describe("ashlar", { concurrency: 4 }, () => {
   });
 
   test("a command line that makes no sense ends with 2 and says what would", async () => {
-    const url = newStore();
-    const lines: [string[], RegExp][] = [
-      [[], /--help/],
-      [["frobnicate"], /"frobnicate".*verify, doctor, kv, log/],
-      [["constructor"], /"constructor"/],
-      [["kv"], /get, set, rm, ls, watch/],
-      [["kv", "toString"], /get, set, rm, ls, watch/],
-      [["kv", "get"], /key is missing/],
-      [["kv", "get", url], /key is missing/],
-      [["kv", "get", url, "a", "b"], /"b" is one argument too many/],
-      [["kv", "ls"], /URL of a store is missing/],
-      [["kv", "ls", url, "--limt", "3"], /--limt/],
-      [["kv", "ls", url, "--limit", "few"], /--limit: given "few"/],
-      [["kv", "set", url, "k"], /value is missing/],
-      [["kv", "set", url, "k", "text"], /no JSON.*'"text"'/],
-      [["kv", "set", url, "k", "1", "--ttl", "soon"], /ttl.*soon/],
-      [["kv", "get", url, "[1.5]"], /1\.5 is no part of a key/],
-      [["log", "tail", url], /topic is missing/],
-      [["log", "follow", url, "t"], /read, tail/],
-      [["verify", url, "--only", "everything"], /--only.*range-check/],
-      [["kv", "ls", "postgers://localhost/x"], /postgers.*did you mean postgres/],
-      [["kv", "ls", "no-url"], /no scheme/],
-      [["verify", "sqlite:"], /needs a file/],
-    ];
-    for (const [args, said] of lines) bad(await ashlar(args), 2, said);
-    assert.equal(existsSync(url.slice("sqlite:".length)), false, "nothing was opened in vain");
+    bad(await ashlar([]), 2, /--help/);
+    bad(await ashlar(["kv", "ls", newStore(), "--limt", "3"]), 2, /--limt/);
+    bad(await ashlar(["kv", "ls", "postgers://localhost/x"]), 2, /postgers.*did you mean postgres/);
   });
 
   test("a store that cannot be reached ends with 3 and says which", async () => {
     const port = await closedPort();
     const url = `postgres://someone:topsecret@127.0.0.1:${port}/data`;
-    for (const command of [["kv", "ls"], ["log", "read", "--url"], ["doctor"], ["verify"]]) {
-      const outcome = await ashlar([...command, url, ...(command[0] === "log" ? ["t"] : [])]);
+    for (const command of ["kv ls", "log read --url", "doctor", "verify"]) {
+      const outcome = await ashlar([...command.split(" "), url, ...(command.startsWith("log") ? ["t"] : [])]);
       bad(outcome, 3, new RegExp(`127\\.0\\.0\\.1:${port}`));
       assert.doesNotMatch(outcome.stderr, /topsecret/);
     }
@@ -88,33 +65,29 @@ describe("ashlar", { concurrency: 4 }, () => {
     bad(await ashlar(["kv", "ls", `sqlite:${file}`]), 3, /letter\.txt/);
     assert.match(readFileSync(file, "utf8"), /^Dear/);
   });
-
-  test("with ASHLAR_DEBUG the stack is shown too", async () => {
-    const { code, stderr } = await ashlar(["kv", "get"], { ASHLAR_DEBUG: "1" });
-    assert.equal(code, 2);
-    assert.match(stderr, /\n\s+at /);
-  });
 });
 
 describe("ashlar kv", { concurrency: 4 }, () => {
   test("sets, gets, lists and removes", async () => {
     const url = newStore();
-    good(await ashlar(["kv", "set", url, "user/42", '{"name": "Ada", "born": {"$date": "1815-12-10T00:00:00.000Z"}}']));
-    good(await ashlar(["kv", "set", url, '["user", "42"]', '"a text"', "--ttl", "1h"]));
-    good(await ashlar(["kv", "set", url, "user/7", "--", "-1"]));
+    good(
+      await runHere(["kv", "set", url, "user/42", '{"name": "Ada", "born": {"$date": "1815-12-10T00:00:00.000Z"}}']),
+    );
+    good(await runHere(["kv", "set", url, '["user", "42"]', '"a text"', "--ttl", "1h"]));
+    good(await runHere(["kv", "set", url, "user/7", "--", "-1"]));
     assert.equal(
-      good(await ashlar(["kv", "get", url, "user/42"])),
+      good(await runHere(["kv", "get", url, "user/42"])),
       '{"name":"Ada","born":{"$date":"1815-12-10T00:00:00.000Z"}}\n',
     );
-    assert.equal(good(await ashlar(["kv", "ls", url, "user", "--limit", "1", "--reverse"])).split("\t")[0], "user/42");
-    assert.deepEqual(good(await ashlar(["kv", "ls", url])).split("\n"), [
+    assert.equal(good(await runHere(["kv", "ls", url, "user", "--limit", "1", "--reverse"])).split("\t")[0], "user/42");
+    assert.deepEqual(good(await runHere(["kv", "ls", url])).split("\n"), [
       '["user","42"]\t"a text"',
       "user/7\t-1",
       'user/42\t{"name":"Ada","born":{"$date":"1815-12-10T00:00:00.000Z"}}',
       "",
     ]);
-    assert.equal(good(await ashlar(["kv", "rm", url, "user/7", "user/8"])), "user/7\n");
-    assert.deepEqual(JSON.parse(good(await ashlar(["kv", "rm", url, "user/42", "--json"]))), {
+    assert.equal(good(await runHere(["kv", "rm", url, "user/7", "user/8"])), "user/7\n");
+    assert.deepEqual(JSON.parse(good(await runHere(["kv", "rm", url, "user/42", "--json"]))), {
       removed: [["user", 42]],
     });
     await using engine = await connect(url);
@@ -126,26 +99,17 @@ describe("ashlar kv", { concurrency: 4 }, () => {
 
   test("tells everything about an entry as JSON", async () => {
     const url = newStore();
-    const { version } = JSON.parse(good(await ashlar(["kv", "set", url, "k/1", "[1]", "--ttl", "1h", "--json"])));
-    const found = JSON.parse(good(await ashlar(["kv", "get", url, "k/1", "--json"])));
+    const { version } = JSON.parse(good(await runHere(["kv", "set", url, "k/1", "[1]", "--ttl", "1h", "--json"])));
+    const found = JSON.parse(good(await runHere(["kv", "get", url, "k/1", "--json"])));
     assert.ok(found.ttl > 3_000_000 && found.ttl <= 3_600_000);
     assert.deepEqual(found, { key: ["k", 1], value: [1], version, ttl: found.ttl });
-    const [line = ""] = good(await ashlar(["kv", "ls", url, "--json"])).split("\n");
+    const [line = ""] = good(await runHere(["kv", "ls", url, "--json"])).split("\n");
     assert.deepEqual(JSON.parse(line), { ...found, ttl: JSON.parse(line).ttl });
   });
 
   test("an absent key ends with 1", async () => {
-    const { code, stdout, stderr } = await ashlar(["kv", "get", "memory:", "user/42"]);
+    const { code, stdout, stderr } = await runHere(["kv", "get", "memory:", "user/42"]);
     assert.deepEqual([code, stdout, stderr], [1, "", "user/42 is absent\n"]);
-  });
-
-  test("the store may be named by option or environment", async () => {
-    const url = newStore();
-    good(await ashlar(["kv", "set", "--url", url, "a:b", "1"]));
-    assert.equal(good(await ashlar(["kv", "get", "--url", url, "a:b"])), "1\n");
-    assert.equal(good(await ashlar(["kv", "ls"], { ASHLAR_URL: url })), "a:b\t1\n");
-    bad(await ashlar(["kv", "ls", "a:b"], { ASHLAR_URL: url }), 2, /scheme "a:"/);
-    assert.equal(good(await ashlar(["kv", "ls", url], { ASHLAR_URL: "memory:" })), "a:b\t1\n");
   });
 
   test("watches until it is interrupted", async () => {
@@ -172,12 +136,12 @@ describe("ashlar log", { concurrency: 4 }, () => {
     await using engine = await connect(url);
     await engine.log.append("t", ["a", { b: 1n }, "c"]);
     await engine.log.append(["t", 3], ["tuple"]);
-    const [line = "", ...more] = good(await ashlar(["log", "read", url, "t", "--from", "1", "--limit", "1"])).split(
+    const [line = "", ...more] = good(await runHere(["log", "read", url, "t", "--from", "1", "--limit", "1"])).split(
       "\n",
     );
     assert.match(line, /^1\t20\d\d-.*Z\t\{"b":\{"\$bigint":"1"\}\}$/);
     assert.deepEqual(more, [""]);
-    const all = good(await ashlar(["log", "read", url, "t", "--json"]))
+    const all = good(await runHere(["log", "read", url, "t", "--json"]))
       .trim()
       .split("\n")
       .map((text) => JSON.parse(text));
@@ -185,8 +149,8 @@ describe("ashlar log", { concurrency: 4 }, () => {
       all.map(({ offset }) => offset),
       [0, 1, 2],
     );
-    assert.match(good(await ashlar(["log", "read", url, '["t", 3]'])), /"tuple"/);
-    assert.equal(good(await ashlar(["log", "read", url, "never"])), "");
+    assert.match(good(await runHere(["log", "read", url, '["t", 3]'])), /"tuple"/);
+    assert.equal(good(await runHere(["log", "read", url, "never"])), "");
   });
 
   test("tails until it is interrupted, or has seen enough", async () => {
@@ -198,8 +162,8 @@ describe("ashlar log", { concurrency: 4 }, () => {
     await engine.log.append("t", ["second"]);
     assert.match(await tailing.line(), /^1\t.*"second"$/);
     assert.equal(await tailing.interrupt(), 0);
-    assert.equal(good(await ashlar(["log", "tail", url, "t", "--limit", "2"])).split("\n").length, 3);
-    assert.match(good(await ashlar(["log", "tail", url, "t", "--from", "1", "--limit", "1", "--json"])), /"second"/);
+    assert.equal(good(await runHere(["log", "tail", url, "t", "--limit", "2"])).split("\n").length, 3);
+    assert.match(good(await runHere(["log", "tail", url, "t", "--from", "1", "--limit", "1", "--json"])), /"second"/);
   });
 });
 
@@ -207,7 +171,7 @@ describe("ashlar doctor", { concurrency: 4 }, () => {
   test("looks at the machine and the store, and leaves nothing behind", async () => {
     const url = newStore();
     const file = url.slice("sqlite:".length);
-    const text = good(await ashlar(["doctor", url]));
+    const text = good(await runHere(["doctor", url]));
     for (const what of ["node", "engine", "round trip", "clock", "commit", "disk", "durability"]) {
       assert.match(text, new RegExp(`^✓ +${what} `, "m"));
     }
@@ -222,12 +186,12 @@ describe("ashlar doctor", { concurrency: 4 }, () => {
   });
 
   test("tells numbers as JSON, with or without a store", async () => {
-    const found = JSON.parse(good(await ashlar(["doctor", "memory:", "--json"])));
+    const found = JSON.parse(good(await runHere(["doctor", "memory:", "--json"])));
     assert.equal(found.engine.name, "memory");
     assert.equal(found.durability.durability, "none");
     assert.ok(found.clock.errorMs >= 0 && Math.abs(found.clock.offsetMs) <= found.clock.errorMs + 1);
     assert.ok(found["round trip"].ms >= 0 && found.commit.ms >= 0);
-    const machine = JSON.parse(good(await ashlar(["doctor", "--json"])));
+    const machine = JSON.parse(good(await runHere(["doctor", "--json"])));
     assert.deepEqual(Object.keys(machine), ["node", "disk"]);
   });
 });
@@ -237,7 +201,7 @@ describe("ashlar verify", { concurrency: 2 }, () => {
     const url = newStore();
     await using engine = await connect(url);
     await engine.kv.set(["mine"], "untouched");
-    const text = good(await ashlar(["verify", url, "--only", "add,range-check"]));
+    const text = good(await runHere(["verify", url, "--only", "add,range-check"]));
     assert.match(text, /^sqlite: keeps the contract as far as it was asked: \d+ ✓, 0 ✗/);
     assert.match(text, /✓ commits +strict-serializable/);
     assert.match(text, /– failover +none +not asked/);
@@ -253,7 +217,7 @@ describe("ashlar verify", { concurrency: 2 }, () => {
   });
 
   test("prints everything as JSON", async () => {
-    const found = JSON.parse(good(await ashlar(["verify", "memory:", "--json", "--only", "commit", "--seed", "7"])));
+    const found = JSON.parse(good(await runHere(["verify", "memory:", "--json", "--only", "commit", "--seed", "7"])));
     assert.deepEqual([found.engine, found.failed], ["memory", 0]);
     assert.ok(found.results.length > 20);
     assert.ok(

@@ -1,4 +1,5 @@
 import { type ParseArgsOptionsConfig, parseArgs } from "node:util";
+import { raceAbort, TimeoutError } from "../core/index.ts";
 import type { Engine } from "../engine/index.ts";
 import type { Output } from "./output.ts";
 
@@ -115,7 +116,21 @@ export async function open(url: string | undefined, { signal }: Context): Promis
   if (url === undefined)
     throw new UsageError("the URL of a store is missing: give it as the first argument, as --url, or in ASHLAR_URL");
   const { connect } = await import("../engine/index.ts");
-  return await connect(url, { signal: AbortSignal.any([signal, AbortSignal.timeout(connectMs)]) });
+  const giveUp = new AbortController();
+  const limit = AbortSignal.any([signal, giveUp.signal]);
+  // Unlike `AbortSignal.timeout`, this keeps the process alive until there is an answer to give.
+  const timer = setTimeout(() => giveUp.abort(notInTime()), connectMs);
+  try {
+    return await raceAbort(connect(url, { signal: limit }), limit);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function notInTime(): TimeoutError {
+  return new TimeoutError(
+    `the store did not answer within ${connectMs / 1000} s; is it running, and is its URL right?`,
+  );
 }
 
 /** Whether the error is the user's interruption. */

@@ -1,4 +1,4 @@
-import type { Duration, KeyRange } from "../core/index.ts";
+import { type Duration, type KeyRange, toMilliseconds } from "../core/index.ts";
 import type { Change, Engine, Entry } from "../engine/index.ts";
 import {
   type Arguments,
@@ -72,10 +72,12 @@ async function set(given: Given, context: Context): Promise<number> {
   expectArguments(given.rest, ["the key", "the value"]);
   const [key, text] = given.rest as [string, string];
   const value = parseValue(text, "value");
-  const ttl = given.text("ttl") as Duration | undefined;
+  const ttl = given.text("ttl");
+  // Checked before a store is opened, and maybe made, in vain.
+  const options = ttl === undefined ? {} : { ttl: toMilliseconds(ttl as Duration, "--ttl", { min: 1 }) };
   const parsed = parseKey(key);
   await using engine = await open(given.url, context);
-  const { version } = await engine.kv.set(parsed, value, ttl === undefined ? {} : { ttl });
+  const { version } = await engine.kv.set(parsed, value, options);
   await context.output.line(given.json ? JSON.stringify({ key: toJson(parsed), version }) : version);
   return exitCodes.good;
 }

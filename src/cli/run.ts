@@ -88,7 +88,5 @@ function describe(error: unknown): { code: string; message: string } {
   const message = (error instanceof Error ? error.message : String(error)).replaceAll(/\s*\n\s*/g, " · ");
   if (error instanceof UsageError) return { code: "USAGE", message };
   if (isAshlarError(error)) return { code: error.code, message };
-  if (error instanceof DOMException && error.name === "TimeoutError")
-    return { code: "TIMEOUT", message: "the store did not answer in time; is it running, and is its URL right?" };
   return { code: "FAILED", message };
 }

@@ -21,8 +21,8 @@ const help = `Usage: ashlar verify <url> [--only contract,…] [--seed n]
 
 Asks the store for everything that the contract of engines says, and prints what it promises and
 what was found: ✓ so, ✗ not so, – not asked and why. Works below the key ["conformance"] and
-removes what it wrote; the names and next offsets of its topics stay, since offsets are never
-given out again.
+removes what it wrote. What stays: the names of its topics with their next offsets, because offsets
+are never given out again; and some MB of deleted objects, until objects are put or deleted again.
 
 Options   --only      these contracts alone: ${contracts.slice(0, 9).join(", ")},
                       ${contracts.slice(9).join(", ")}

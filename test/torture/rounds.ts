@@ -58,6 +58,10 @@ export async function torture(store: TortureStore, options: TortureOptions): Pro
   const rounds = new Rounds(store, options, folder);
   try {
     return await rounds.run();
+  } catch (error) {
+    // Said at once: to end what is broken may take long.
+    options.print(`broken off: ${error}`);
+    throw error;
   } finally {
     await rounds.end();
     rmSync(folder, { recursive: true, force: true });

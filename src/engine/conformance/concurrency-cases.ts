@@ -94,31 +94,32 @@ class Recorder {
   }
 }
 
-/** A client's day: reads, and commits that check what it has read before. */
+/** A client's day: reads, and commits, several in flight at times, that check what it has read before. */
 async function work(context: CaseContext, recorder: Recorder, engine: Engine, name: string): Promise<void> {
   const { chance } = context;
   let known: readonly OracleEntry[] = [];
-  const oracle = (): Oracle => {
-    const state = new Oracle();
-    for (const { key, value, version } of known) state.apply({ mutations: [{ set: key, value }] }, version);
-    return state;
-  };
-  for (const round of numbers(25)) {
+  for (const round of numbers(15)) {
     if (chance.hits(0.5)) known = await recorder.read(engine, chance.hits(0.5));
-    const state = oracle();
-    const knowledge: Knowledge = {
-      version: (key) => state.get(key)?.version,
-      entries: (range) => state.list(range),
-      old: () => known[0]?.version,
-    };
-    const { checks, mutations } = randomBatch(chance, knowledge);
-    const id = `${name}${round}`;
-    const written = mutations?.filter((mutation) => !("append" in mutation)) ?? [];
-    await recorder.commit(engine, id, {
-      checks: checks ?? [],
-      mutations: [...written, { append: "history", records: [id] }],
+    const knowledge = toKnowledge(known);
+    const commits = numbers(chance.pick([1, 1, 2, 4])).map((i) => {
+      const id = `${name}${round}.${i}`;
+      const { checks = [], mutations = [] } = randomBatch(chance, knowledge);
+      const written = mutations.filter((mutation) => !("append" in mutation));
+      return recorder.commit(engine, id, { checks, mutations: [...written, { append: "history", records: [id] }] });
     });
+    await Promise.all(commits);
   }
+}
+
+/** What is known from a read, as long as it may be ago. */
+function toKnowledge(entries: readonly OracleEntry[]): Knowledge {
+  const state = new Oracle();
+  for (const { key, value, version } of entries) state.apply({ mutations: [{ set: key, value }] }, version);
+  return {
+    version: (key) => state.get(key)?.version,
+    entries: (range) => state.list(range),
+    old: () => entries[0]?.version,
+  };
 }
 
 const histories = facts("concurrency", {

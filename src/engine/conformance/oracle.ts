@@ -83,7 +83,8 @@ export class Oracle {
   #sum(add: Extract<Mutation, { readonly add: Key }>): number | undefined {
     const entry = this.get(add.add);
     const present = entry === undefined ? 0 : entry.value;
-    if (!Number.isSafeInteger(present)) return undefined;
+    // Engines keep -0 as what it is, not as an integer.
+    if (!Number.isSafeInteger(present) || Object.is(present, -0)) return undefined;
     const sum = Math.max(present as number, number(add.floor) ?? (present as number)) + add.delta;
     return Number.isSafeInteger(sum) ? sum : undefined;
   }

@@ -173,6 +173,26 @@ const states = facts("watch", {
     assert.ok(arrays < 52, "each state came by itself, although nobody looked");
   },
 
+  "changes come in the order of their commits": async ({ engine, other, follow, soon }) => {
+    await fill(engine, [
+      ["w", "x"],
+      ["w", "y"],
+    ]);
+    const follower = await soon("the first array", follow(engine, { prefix: ["w"] }).begun());
+    for (const [i, name] of ["m", "a", "z", "b"].entries()) await (i % 2 ? engine : other).kv.set(["w", name], i);
+    await other.kv.delete(["w", "y"]);
+    await engine.kv.set(["w", "a"], "again");
+    await other.kv.delete(["w", "x"]);
+    await engine.kv.set(["w", "end"], true);
+    await soon(
+      "the end",
+      follower.until((f) => f.get("w", "end") === true),
+    );
+    const order = follower.arrays.slice(1).flatMap((array) => array.map(({ key }) => key[1]));
+    const last = order.filter((name, i) => order.lastIndexOf(name) === i);
+    assert.deepEqual(last, ["m", "z", "b", "y", "a", "x", "end"]);
+  },
+
   "all watches of a range see its changes": async ({ engine, other, follow, soon }) => {
     const followers = numbers(10).map((i) => follow(i % 2 ? engine : other, { prefix: ["w"] }));
     await soon("the first arrays", Promise.all(followers.map((follower) => follower.begun())));

@@ -102,7 +102,9 @@ export class BlobWriter {
     const needed = this.#filled + more;
     if (chunkHead + needed <= this.#chunk.length) return;
     const isSmall = this.#chunks === 0 && needed <= inlineBytes;
-    const larger = new Uint8Array(chunkHead + (isSmall ? inlineBytes : this.#chunkBytes));
+    const length = chunkHead + (isSmall ? inlineBytes : this.#chunkBytes);
+    // Not cleared, because all that is ever looked at is written before.
+    const larger = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
     larger.set(this.#chunk.subarray(0, chunkHead + this.#filled));
     this.#chunk = larger;
   }

@@ -23,7 +23,7 @@ import { BlobCollector, graceMs } from "./blob-collector.ts";
 import { chunkCount, garbageKey, type ObjectRecord, objectKey, readObject, toInfo } from "./blob-records.ts";
 import { type BlobContext, BlobWriter, uploadLost } from "./blob-writer.ts";
 import { type ByteSource, piecesOf } from "./byte-source.ts";
-import { Retries } from "./retries.ts";
+import { Retries, retry } from "./retries.ts";
 
 /** The objects of one store. */
 export interface BlobStore {
@@ -158,33 +158,32 @@ class BlobsFace implements Blobs {
     writer: BlobWriter,
     { ifMatch, signal }: BlobPutOptions,
   ): Promise<void> {
-    const retries = new Retries(this.#context.runtime, signal);
+    const { kv, runtime } = this.#context;
+    const retries = new Retries(runtime, signal);
     /** A commit whose answer was lost. Doing it again is harmless: both set the same, and both check what the other one changes. */
     let unknown: unknown;
     for (let conflicts = 0; ; ) {
+      const entry = await retry(runtime, signal, () => this.#entry(place, signal));
+      if (unknown && entry && readObject(entry).etag === object.etag) return;
+      assertMatch(place, entry, ifMatch, unknown);
+      const upload = writer.publication();
+      const checks = [{ key: place, version: entry?.version }, ...upload.checks];
+      const garbage = entry ? await this.#discard(entry) : [];
+      const mutations = [{ set: place, value: object }, ...upload.mutations, ...garbage];
       try {
-        const entry = await this.#entry(place, signal);
-        if (unknown && entry && readObject(entry).etag === object.etag) return;
-        assertMatch(place, entry, ifMatch, unknown);
-        const { checks, mutations } = writer.publication();
-        const outcome = await this.#context.kv.tryCommit(
-          {
-            checks: [{ key: place, version: entry?.version }, ...checks],
-            mutations: [{ set: place, value: object }, ...mutations, ...(entry ? await this.#discard(entry) : [])],
-          },
-          signal && { signal },
-        );
+        const outcome = await kv.tryCommit({ checks, mutations }, signal && { signal });
         if (outcome.ok) return;
         if (outcome.refusal.reason === "check" && outcome.refusal.check === 1) {
           // The upload has come to its end: by the commit whose answer was lost, if there is one.
           if (unknown) return;
           throw uploadLost();
         }
-        await this.#contend(place, conflicts++, signal);
       } catch (error) {
         if (isAshlarError(error, "OUTCOME_UNKNOWN")) unknown = error;
         await retries.after(error);
+        continue;
       }
+      await this.#contend(place, conflicts++, signal);
     }
   }
 

@@ -38,7 +38,8 @@ export class BusHub {
     this.#rooms.set(name, room);
     room.add(listener);
     const leave = (): Promise<void> => this.#leave(name, room, listener);
-    const live = (this.#live ??= this.#driver.subscribe(this.#deliver));
+    this.#live ??= this.#driver.subscribe(this.#deliver);
+    const live = this.#live;
     try {
       await live;
       if (this.#closed) throw closedError();

@@ -8,7 +8,11 @@ import { busOverKeys } from "./bus-over-keys.ts";
 
 function inbox() {
   const texts: string[] = [];
-  return { texts, deliver: (subject: Uint8Array, payload: Uint8Array) => void texts.push(`${decodeUtf8(subject)}=${decodeUtf8(payload)}`) };
+  return {
+    texts,
+    deliver: (subject: Uint8Array, payload: Uint8Array) =>
+      void texts.push(`${decodeUtf8(subject)}=${decodeUtf8(payload)}`),
+  };
 }
 
 test("messages reach those subscribed before, of every client, once, and leave nothing for ever", async () => {
@@ -21,7 +25,13 @@ test("messages reach those subscribed before, of every client, once, and leave n
   const subscriptions = [await here.subscribe(one.deliver), await there.subscribe(other.deliver)];
   for (let i = 0; i < 3; i++) await (i % 2 ? here : there).publish(encodeUtf8("s"), encodeUtf8(String(i)));
   await runtime.advance(0);
-  assert.deepEqual([one.texts, other.texts], [["s=0", "s=1", "s=2"], ["s=0", "s=1", "s=2"]]);
+  assert.deepEqual(
+    [one.texts, other.texts],
+    [
+      ["s=0", "s=1", "s=2"],
+      ["s=0", "s=1", "s=2"],
+    ],
+  );
 
   await subscriptions[0]?.close();
   await there.publish(encodeUtf8("s"), encodeUtf8("after"));
@@ -39,9 +49,15 @@ test("messages published without a pause share commits, in their order, and with
   const bus = busOverKeys(kv, systemRuntime);
   const messages = Array.from({ length: 120 }, (_, i) => encodeUtf8(String(i)));
   await Promise.all(messages.map((message) => bus.publish(encodeUtf8("s"), message)));
-  assert.deepEqual(batches.map(({ mutations }) => mutations?.length), [50, 50, 20]);
+  assert.deepEqual(
+    batches.map(({ mutations }) => mutations?.length),
+    [50, 50, 20],
+  );
   const sets = batches.flatMap(({ mutations = [] }) => mutations as { set: Key; value: Uint8Array[] }[]);
-  assert.deepEqual(sets.map(({ value }) => value[1]), messages);
+  assert.deepEqual(
+    sets.map(({ value }) => value[1]),
+    messages,
+  );
   const ids = sets.map(({ set }) => set[0] as string);
   assert.deepEqual(ids, [...new Set(ids)].sort());
 

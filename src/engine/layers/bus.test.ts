@@ -30,7 +30,8 @@ class FakeBus implements BusDriver {
 function open(): { driver: FakeBus; hub: BusHub; bus: Bus; under: (...parts: string[]) => Bus } {
   const driver = new FakeBus();
   const hub = new BusHub(driver);
-  const under = (...parts: string[]) => createBus({ hub, prefix: encodeKey(parts), limits: portableLimits, assertOpen: () => {} });
+  const under = (...parts: string[]) =>
+    createBus({ hub, prefix: encodeKey(parts), limits: portableLimits, assertOpen: () => {} });
   return { driver, hub, bus: under(), under };
 }
 
@@ -68,7 +69,10 @@ test("a namespace hears its own messages, not those of the ones above and below"
 
 test("payloads are values of one's own", async () => {
   const { bus } = open();
-  const [one, other] = await Promise.all([bus.subscribe<{ list: number[] }>("a"), bus.subscribe<{ list: number[] }>("*")]);
+  const [one, other] = await Promise.all([
+    bus.subscribe<{ list: number[] }>("a"),
+    bus.subscribe<{ list: number[] }>("*"),
+  ]);
   const payload = { list: [1, 2] };
   await bus.publish("a", payload);
   payload.list.push(3);
@@ -155,7 +159,10 @@ test("iterators of one subscription share its messages", async () => {
   const waiting = [one.next(), two.next()];
   await bus.publish("a", 1);
   await bus.publish("a", 2);
-  assert.deepEqual((await Promise.all(waiting)).map(({ value }) => value.payload), [1, 2]);
+  assert.deepEqual(
+    (await Promise.all(waiting)).map(({ value }) => value.payload),
+    [1, 2],
+  );
 });
 
 test("a subscription that the driver refuses fails, and the next one is tried anew", async () => {
@@ -181,6 +188,9 @@ test("what is no message of ours is passed over", async () => {
 
 test("a payload over the limit is refused before it is sent", async () => {
   const { bus } = open();
-  await assert.rejects(bus.publish("a", new Uint8Array(portableLimits.messageBytes)), { code: "LIMIT", message: /payload/ });
+  await assert.rejects(bus.publish("a", new Uint8Array(portableLimits.messageBytes)), {
+    code: "LIMIT",
+    message: /payload/,
+  });
   await assert.rejects(bus.publish("a", undefined), { code: "INVALID_ARGUMENT", message: /payload/ });
 });

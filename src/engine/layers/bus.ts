@@ -1,4 +1,11 @@
-import { decodeValue, encodeValue, invalidArgument, limitExceeded, raceAbort, throwIfAborted } from "../../core/index.ts";
+import {
+  decodeValue,
+  encodeValue,
+  invalidArgument,
+  limitExceeded,
+  raceAbort,
+  throwIfAborted,
+} from "../../core/index.ts";
 import type { Bus, BusMessage, BusSubscription, Limits } from "../contract.ts";
 import { pull } from "../pull.ts";
 import type { BusHub, BusListener } from "./bus-hub.ts";

@@ -25,7 +25,10 @@ export class EngineClock {
   async now(): Promise<number> {
     if (this.#driver.guarantees.clock !== "server") return Math.floor(await this.#driver.now());
     const known = this.#offset;
-    if (!known) return Math.floor(this.#clock.monotonic() + (await this.#measure()));
+    if (!known) {
+      const ms = await this.#measure();
+      return Math.floor(this.#clock.monotonic() + ms);
+    }
     if (this.#clock.monotonic() - known.measured > validMs) {
       // Whoever asks now makes do with the old offset; a failure leaves it in place until the next question.
       this.#measure().catch(() => {});

@@ -1,6 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ClosedError, CorruptionError, encodeKey, encodeValue, toBinaryString, UnavailableError } from "../../core/index.ts";
+import {
+  ClosedError,
+  CorruptionError,
+  encodeKey,
+  encodeValue,
+  toBinaryString,
+  UnavailableError,
+} from "../../core/index.ts";
 import { createManualRuntime, type ManualRuntime } from "../../core/testing/manual-runtime.ts";
 import { type Batch, type Committed, type Log, portableLimits } from "../contract.ts";
 import type { Driver, LogDriver, RawRecord } from "../driver.ts";
@@ -21,7 +28,9 @@ class FakeRoot {
   readonly log: LogDriver = {
     read: async (topic, { from, limit }) => {
       this.reads++;
-      const found = (this.topics.get(toBinaryString(topic)) ?? []).filter(({ offset }) => offset >= from).slice(0, limit);
+      const found = (this.topics.get(toBinaryString(topic)) ?? [])
+        .filter(({ offset }) => offset >= from)
+        .slice(0, limit);
       const during = this.duringRead;
       this.duringRead = undefined;
       during?.();
@@ -51,7 +60,10 @@ class FakeRoot {
   append(value: unknown, topic = "t"): number {
     const name = toBinaryString(encodeKey([topic]));
     const records = this.topics.get(name) ?? [];
-    this.topics.set(name, [...records, { offset: records.length, value: encodeValue(value), time: 1000 + records.length }]);
+    this.topics.set(name, [
+      ...records,
+      { offset: records.length, value: encodeValue(value), time: 1000 + records.length },
+    ]);
     for (const listener of this.listeners) listener.wake();
     return records.length;
   }
@@ -163,7 +175,10 @@ test("return while a tail subscribes gives the subscription back too", async () 
     open = resolve;
   });
   const onTopic = root.hub.onTopic;
-  root.hub.onTopic = async (topic, listener) => (await opened, onTopic(topic, listener));
+  root.hub.onTopic = async (topic, listener) => {
+    await opened;
+    return await onTopic(topic, listener);
+  };
   const tail = root.face().tail("t");
   const waiting = tail.next();
   await turn();

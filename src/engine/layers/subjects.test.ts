@@ -35,12 +35,29 @@ test("patterns match as a dumb matcher says", () => {
 
 test("subjects and patterns are bounded words without spaces", () => {
   const good = ["a", "a.b", "é.ü", "x".repeat(512), "a-b_c:d/e.1"];
-  const bad = ["", ".", "a.", ".a", "a..b", "a b", "a.\t", "a\u0000", "\ud800", "x".repeat(513), "é".repeat(257), 5, null, undefined, ["a"]];
+  const bad = [
+    "",
+    ".",
+    "a.",
+    ".a",
+    "a..b",
+    "a b",
+    "a.\t",
+    "a\u0000",
+    "\ud800",
+    "x".repeat(513),
+    "é".repeat(257),
+    5,
+    null,
+    undefined,
+    ["a"],
+  ];
   for (const each of good) {
     assertSubject(each);
     assert.equal(parsePattern(each).only, each);
   }
-  for (const each of [...bad, "*", "a.*", ">", "a*"]) assert.throws(() => assertSubject(each), { code: "INVALID_ARGUMENT", message: /subject/ });
+  for (const each of [...bad, "*", "a.*", ">", "a*"])
+    assert.throws(() => assertSubject(each), { code: "INVALID_ARGUMENT", message: /subject/ });
   for (const each of [...bad, ">.a", "a.>.b", "a*", "a.b>", "**", "*>"]) {
     assert.throws(() => parsePattern(each), { code: "INVALID_ARGUMENT", message: /pattern/ });
   }

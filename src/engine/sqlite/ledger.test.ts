@@ -167,6 +167,14 @@ test("a key that many commits of a flush change is written once, at its last rev
   );
 });
 
+test("what a flush only read is no change", (t) => {
+  const { ledger, file } = openLedger(t);
+  const check = { kind: "key" as const, key: bytes("only checked"), revision: 0 };
+  ledger.flush([{ ...commitOf(set("k", "v")), checks: [check] }]);
+  const [row] = openReader(t, file).prepare<[Uint8Array]>("SELECT keys FROM ashlar_changes").all();
+  assert.deepEqual(row && [...row[0]], [1, 0, 1, 0x6b, 0]);
+});
+
 test("the history of changes is bounded, and its last row always stays", (t) => {
   const { ledger, file } = openLedger(t);
   const large = Array.from({ length: 200 }, (_, i) => commitOf(set(`${i}`.padEnd(1000, "x"), "")));
@@ -198,9 +206,12 @@ test("a flush that only checks writes nothing, and passes while another connecti
   assert.deepEqual(ledger.flush([commitOf(set("k", "w"))]), [{ ok: true, revision: 2, adds: [], offsets: [] }]);
 });
 
-/** Fails COMMIT as SQLite does when the disk fails while syncing: the transaction is rolled back. */
+const syncFailed = { errcode: 1034, errstr: "disk I/O error" };
+const diskFull = { errcode: 13, errstr: "database or disk is full" };
+
+/** Fails COMMIT as SQLite does when the disk fails: the transaction is rolled back. */
 class FailingDatabase extends Database {
-  failing = false;
+  failing: typeof syncFailed | undefined;
 
   override prepare<Row extends readonly unknown[]>(sql: string): Statement<Row> {
     const statement = super.prepare<Row>(sql);
@@ -210,11 +221,7 @@ class FailingDatabase extends Database {
       run: () => {
         if (!this.failing) return run();
         this.exec("ROLLBACK");
-        throw Object.assign(new Error("disk I/O error"), {
-          code: "ERR_SQLITE_ERROR",
-          errcode: 1034,
-          errstr: "disk I/O error",
-        });
+        throw Object.assign(new Error(this.failing.errstr), { code: "ERR_SQLITE_ERROR", ...this.failing });
       },
     });
   }
@@ -230,7 +237,7 @@ test("a commit during which the disk fails is taken back, and the writer goes on
   const { ledger, file } = openLedger(t, { open });
   ledger.flush([commitOf(set("k", "before"))]);
   const [first] = opened;
-  if (first) first.failing = true;
+  if (first) first.failing = syncFailed;
   assert.throws(
     () => ledger.flush([commitOf(set("k", "lost"))]),
     (error) => error instanceof UnavailableError && /disk I\/O error/.test(error.message),
@@ -241,6 +248,37 @@ test("a commit during which the disk fails is taken back, and the writer goes on
   assert.deepEqual(overwritten, [1]);
   assert.deepEqual(ledger.flush([commitOf(set("k", "after"))]), [{ ok: true, revision: 2, adds: [], offsets: [] }]);
   assert.equal(opened.length, 2);
+});
+
+test("a commit that finds the disk full is surely not applied: nothing has to be taken back", (t) => {
+  const opened: FailingDatabase[] = [];
+  const open = (file: string, busyMs: number) => {
+    const database = new FailingDatabase(file, busyMs);
+    opened.push(database);
+    return database;
+  };
+  const { ledger } = openLedger(t, { open });
+  const [first] = opened;
+  if (first) first.failing = diskFull;
+  assert.throws(() => ledger.flush([commitOf(set("k", "v"))]), UnavailableError);
+  if (first) first.failing = undefined;
+  assert.equal(ledger.flush([commitOf(set("k", "v"))])[0]?.ok, true);
+  assert.equal(opened.length, 1);
+});
+
+test("the writer's connection syncs each commit", (t) => {
+  let database: Database | undefined;
+  openLedger(t, {
+    open: (file, busyMs) => {
+      database = new Database(file, busyMs);
+      return database;
+    },
+  });
+  const pragma = (name: string) => database?.prepare(`PRAGMA ${name}`).get()?.[0];
+  assert.equal(pragma("journal_mode"), "wal");
+  assert.equal(pragma("synchronous"), 2);
+  assert.equal(pragma("fullfsync"), 1);
+  assert.equal(pragma("checkpoint_fullfsync"), 1);
 });
 
 test("a commit that cannot be taken back has an unknown outcome, and the writer recovers with the disk", (t) => {
@@ -259,7 +297,7 @@ test("a commit that cannot be taken back has an unknown outcome, and the writer 
   };
   const { ledger } = openLedger(t, { open });
   const [first] = opened;
-  if (first) first.failing = true;
+  if (first) first.failing = syncFailed;
   diskWorks = false;
   assert.throws(() => ledger.flush([commitOf(set("k", "v"))]), OutcomeUnknownError);
   assert.throws(() => ledger.flush([commitOf(set("k", "v"))]), UnavailableError);
@@ -269,7 +307,9 @@ test("a commit that cannot be taken back has an unknown outcome, and the writer 
 
 test("a full disk refuses the flush whole, loses nothing, and accepts it when there is room again", (t) => {
   let database: Database | undefined;
+  let connections = 0;
   const open = (file: string, busyMs: number) => {
+    connections++;
     database = new Database(file, busyMs);
     return database;
   };
@@ -290,4 +330,5 @@ test("a full disk refuses the flush whole, loses nothing, and accepts it when th
     [true, true],
   );
   assert.equal(reader.get(bytes("large"))?.value.length, 100_000);
+  assert.equal(connections, 1, "a full disk is no reason to mistrust the connection");
 });

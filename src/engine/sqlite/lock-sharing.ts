@@ -17,15 +17,20 @@ const longestNapMs = 0.4;
  */
 export class LockSharing {
   readonly #busyMs: number;
+  readonly #nap: (ms: number) => void;
   /** When another process was last seen to have written. */
   #rivalAt = Number.NEGATIVE_INFINITY;
   #releasedAt = Number.NEGATIVE_INFINITY;
   /** When the lock was last left free for a while. */
   #freeAt = Number.NEGATIVE_INFINITY;
 
-  /** @param busyMs how long to try */
-  constructor(busyMs: number) {
+  /**
+   * @param busyMs how long to try
+   * @param nap waits without giving the thread to anyone
+   */
+  constructor(busyMs: number, nap: (ms: number) => void = sleepThread) {
     this.#busyMs = busyMs;
+    this.#nap = nap;
   }
 
   /** Runs `attempt` until it finds the lock free. Throws its error when the time is over, and any other at once. */
@@ -40,7 +45,7 @@ export class LockSharing {
       } catch (error) {
         if (!isBusy(error) || clock.monotonic() - start >= this.#busyMs) throw error;
       }
-      nap(shortestNapMs + (longestNapMs - shortestNapMs) * random.next());
+      this.#nap(shortestNapMs + (longestNapMs - shortestNapMs) * random.next());
     }
   }
 
@@ -54,12 +59,12 @@ export class LockSharing {
     const wasFree = now - this.#releasedAt > pauseMs;
     if (!wasFree && (now - this.#rivalAt > rivalMs || now - this.#freeAt < turnMs)) return;
     this.#freeAt = now;
-    if (!wasFree) nap(pauseMs);
+    if (!wasFree) this.#nap(pauseMs);
   }
 }
 
-/** The thread has nothing else to do. */
-function nap(ms: number): void {
+/** The writer's thread has nothing else to do. */
+function sleepThread(ms: number): void {
   Atomics.wait(neverWoken, 0, 0, ms);
 }
 

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
 import { type TestContext, test } from "node:test";
 import { InvalidArgumentError, InvalidStateError, TimeoutError } from "../../core/index.ts";
 import type { Driver, SqlSession } from "../driver.ts";
@@ -77,7 +78,10 @@ test("commits wait while a session is open, and are applied after it", async (t)
 });
 
 test("watchers hear of what a session committed", async (t) => {
-  const driver = await withOrders(t, { pollInterval: "1h" });
+  const file = scratchFile(t);
+  // Without hints from the operating system or looks of its own, only the writer can have told the feed.
+  mkdirSync(`${file}-notify`);
+  const driver = await withOrders(t, { file, pollInterval: "1h" });
   let position = 0;
   const feed = await driver.watch({
     wants: () => true,
@@ -108,8 +112,8 @@ test("a session that is forgotten is rolled back after its time, and others go o
   assert.deepEqual(await orders(driver), []);
 });
 
-test("an open session is withdrawn by its signal while it waits", async (t) => {
-  const driver = await withOrders(t);
+test("an open session is withdrawn by its signal while it waits", { timeout: 10_000 }, async (t) => {
+  const driver = await withOrders(t, { sqlTimeout: "1h" });
   const session = await open(driver);
   const abort = new AbortController();
   const waiting = driver.openSql?.({ signal: abort.signal });

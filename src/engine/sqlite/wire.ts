@@ -8,8 +8,8 @@ export interface WriterData {
   /** How long an SQL session may hold the writer, in milliseconds. */
   readonly sessionMs: number;
   /**
-   * One integer shared by the threads: the id of the request whose COMMIT is being executed, 0 otherwise. Should the thread die, only
-   * that request's outcome is unknown.
+   * One integer shared by the threads: the id of the request whose COMMIT was begun last. Should the thread die, only the outcome of that
+   * request is unknown, if it has not been answered.
    */
   readonly committing: Int32Array<SharedArrayBuffer>;
 }

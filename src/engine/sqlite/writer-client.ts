@@ -133,7 +133,8 @@ export class WriterClient {
       cause = error instanceof Error ? error : new Error(String(error));
     });
     worker.on("exit", () => {
-            ready.reject(this.#failAll(cause));
+      this.#thread = undefined;
+      ready.reject(this.#failAll(cause));
       exited.resolve();
     });
     return { worker, ready: ready.promise, exited: exited.promise };
@@ -154,7 +155,7 @@ export class WriterClient {
 
   /** The thread has ended. Returns the error of what was surely not done. */
   #failAll(cause: Error | undefined): Error {
-    const committing = Atomics.exchange(this.#committing, 0, 0);
+    const committing = Atomics.load(this.#committing, 0);
     const undone = isAshlarError(cause)
       ? cause
       : new UnavailableError(`${this.#options.file}: the writer's thread has ended unexpectedly; nothing was applied`, {

@@ -75,8 +75,6 @@ class Writer {
     } catch (error) {
       this.#respond({ id, error: toWire(error) });
     }
-    // Only now is the outcome certain to be heard of.
-    Atomics.store(this.#data.committing, 0, 0);
   }
 
   #respond(response: Response, transfer: ArrayBuffer[] = []): void {
