@@ -116,7 +116,8 @@ export interface Kv {
   /**
    * First the entries present in the range (one array, maybe empty), then, as things change, the latest state of whatever changed.
    * Level-triggered: states that were overwritten before they were consumed are skipped, never the last one. Arrays are in commit
-   * order, and after each array the observer holds a state of the range that existed. Expiry is a change like a delete, seen within about a second.
+   * order, and after each array the observer holds a state of the range that existed. (After the engine lost its place in the feed, what was deleted
+   * meanwhile comes first: nobody remembers when that was.) Expiry is a change like a delete, seen within about a second.
    * Costs memory for the range's keys. Ends only by `return`, by the signal (rejects with its reason), or by an error.
    */
   watch<V = unknown>(range: KeyRange, options?: WatchOptions): AsyncIterableIterator<Change<V>[]>;

@@ -126,18 +126,20 @@ export class Watcher {
     }
   }
 
+  /**
+   * What is gone (nobody knows since when), then what is listed, by revision, then what the feed has told since it began or lost its place:
+   * a listed key that the feed did not name has not changed since, so its last commit is older.
+   */
   #merge(entries: Map<string, RawEntry>): RawChange[] {
-    const changes: RawChange[] = [];
-    for (const [name, entry] of entries) {
-      if (!this.#pending.has(name)) changes.push({ key: entry.key, entry });
-    }
+    const gone: RawChange[] = [];
     for (const name of this.#known.keys()) {
-      if (!entries.has(name) && !this.#pending.has(name))
-        changes.push({ key: Buffer.from(name, "latin1"), entry: undefined });
+      if (entries.has(name) || this.#pending.has(name)) continue;
+      gone.push({ key: Buffer.from(name, "latin1"), entry: undefined });
     }
-    for (const change of this.#pending.values()) changes.push(change);
+    const listed = [...entries].filter(([name]) => !this.#pending.has(name)).map(([, entry]) => entry);
+    listed.sort((a, b) => a.revision - b.revision);
+    const changes = [...gone, ...listed.map((entry) => ({ key: entry.key, entry })), ...this.#pending.values()];
     this.#pending.clear();
-    changes.sort((a, b) => (a.entry?.revision ?? 0) - (b.entry?.revision ?? 0));
     return changes.filter((change) => this.#isNews(change));
   }
 

@@ -188,9 +188,11 @@ const states = facts("watch", {
       "the end",
       follower.until((f) => f.get("w", "end") === true),
     );
-    const order = follower.arrays.slice(1).flatMap((array) => array.map(({ key }) => key[1]));
+    // Deletes are left out: an engine that lost its place tells them first.
+    const set = follower.arrays.slice(1).flatMap((array) => array.filter(({ deleted }) => !deleted));
+    const order = set.map(({ key }) => key[1]);
     const last = order.filter((name, i) => order.lastIndexOf(name) === i);
-    assert.deepEqual(last, ["m", "z", "b", "y", "a", "x", "end"]);
+    assert.deepEqual(last, ["m", "z", "b", "a", "end"]);
   },
 
   "all watches of a range see its changes": async ({ engine, other, follow, soon }) => {

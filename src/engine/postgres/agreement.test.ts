@@ -34,7 +34,6 @@ before(async () => {
     runtime: systemRuntime,
     timeout: 30_000,
     connectTimeout: 10_000,
-    prepare: true,
   });
 });
 

@@ -23,8 +23,6 @@ export interface ConnectionOptions {
   readonly timeout: number;
   /** Milliseconds that getting a connection may take. */
   readonly connectTimeout: number;
-  /** Prepare statements under names. */
-  readonly prepare: boolean;
 }
 
 /** The pool, with time limits and with errors that say whether anything was applied. */
@@ -34,7 +32,7 @@ export class Connections {
   readonly timeout: number;
   readonly #pool: PgPool;
   readonly #connectTimeout: number;
-  #prepare: boolean;
+  #prepare = false;
   #closed = false;
 
   constructor(pool: PgPool, options: ConnectionOptions) {
@@ -43,12 +41,15 @@ export class Connections {
     this.runtime = options.runtime;
     this.timeout = options.timeout;
     this.#connectTimeout = options.connectTimeout;
-    this.#prepare = options.prepare;
   }
 
-  /** Whether statements are prepared under names: not, if so asked, or once a pooler turned out not to keep them. */
+  /** Whether statements are prepared under names: not before it is known that connections keep them, nor once one turned out not to. */
   get prepare(): boolean {
     return this.#prepare;
+  }
+
+  startPreparing(): void {
+    this.#prepare = true;
   }
 
   forgoPreparing(): void {
@@ -153,15 +154,17 @@ export class Lease {
 
   /** Runs a statement whose result is read as text. */
   async run(statement: Statement, values: unknown[]): Promise<Row[]> {
-    if (this.#connections.prepare) {
-      try {
-        return await this.#rows({ ...statement, values });
-      } catch (error) {
-        if (!(error instanceof StatementFailed && isUnprepared(error))) throw error;
-        this.#connections.forgoPreparing();
-      }
+    if (!this.#connections.prepare) return await this.runUnprepared(statement, values);
+    try {
+      return await this.#rows({ ...statement, values });
+    } catch (error) {
+      if (!(error instanceof StatementFailed && isUnprepared(error))) throw error;
+      this.#connections.forgoPreparing();
+      return await this.runUnprepared(statement, values).catch((second) => {
+        // Inside a transaction the first error has ended it; the whole of it may be tried again.
+        throw second instanceof StatementFailed && second.state === "25P02" ? error : second;
+      });
     }
-    return await this.runUnprepared(statement, values);
   }
 
   /** For connections of others, on which names should not be left behind. */
@@ -206,7 +209,10 @@ export class Lease {
         },
         (error) => {
           timer.cancel();
-          reject(classify(error));
+          const known = classify(error);
+          // Whatever the connection is still in the middle of, nobody else is to get it.
+          if (known instanceof AnswerLost) this.#broken ??= known;
+          reject(known);
         },
       );
     });

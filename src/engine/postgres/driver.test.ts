@@ -28,7 +28,9 @@ after(async () => {
 /** Drivers on a store of their own. */
 async function withDrivers(count: number, use: (drivers: Driver[], schema: string) => Promise<void>): Promise<void> {
   const schema = `store_${stores++}`;
-  const drivers = await Promise.all(Array.from({ length: count }, () => createPostgresDriver({ url: server.url, schema })));
+  const drivers = await Promise.all(
+    Array.from({ length: count }, () => createPostgresDriver({ url: server.url, schema })),
+  );
   try {
     await use(drivers, schema);
   } finally {
@@ -38,8 +40,17 @@ async function withDrivers(count: number, use: (drivers: Driver[], schema: strin
 
 const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text));
 const text = (value: Uint8Array): string => Buffer.from(value).toString();
-const set = (key: string, value = "", ttl?: number): RawMutation => ({ kind: "set", key: bytes(key), value: bytes(value), ttl });
-const append = (topic: string, ...records: string[]): RawMutation => ({ kind: "append", topic: bytes(topic), records: records.map(bytes) });
+const set = (key: string, value = "", ttl?: number): RawMutation => ({
+  kind: "set",
+  key: bytes(key),
+  value: bytes(value),
+  ttl,
+});
+const append = (topic: string, ...records: string[]): RawMutation => ({
+  kind: "append",
+  topic: bytes(topic),
+  records: records.map(bytes),
+});
 const everything = { start: bytes(""), end: bytes("\x7f") };
 
 async function commit(driver: Driver, ...mutations: RawMutation[]): Promise<number> {
@@ -53,12 +64,19 @@ test("two clients that commit at once get dense revisions, each of them once", {
     const revisions: number[] = [];
     const work = drivers.map(async (driver, d) => {
       for (let i = 0; i < 30; i++) {
-        const flush = Array.from({ length: 1 + (i % 5) }, (_, c) => ({ checks: [], mutations: [set(`${d} ${i} ${c}`)], bytes: 0 }));
+        const flush = Array.from({ length: 1 + (i % 5) }, (_, c) => ({
+          checks: [],
+          mutations: [set(`${d} ${i} ${c}`)],
+          bytes: 0,
+        }));
         for (const outcome of await driver.commitMany(flush)) if (outcome.ok) revisions.push(outcome.revision);
       }
     });
     await Promise.all(work);
-    assert.deepEqual(revisions.sort((a, b) => a - b), Array.from(revisions, (_, i) => i + 1));
+    assert.deepEqual(
+      revisions.sort((a, b) => a - b),
+      Array.from(revisions, (_, i) => i + 1),
+    );
     assert.equal(await drivers[0]?.revision(), revisions.length);
   }),
 );
@@ -73,10 +91,14 @@ test("records of two clients get dense offsets, and a reader at the end misses n
       }
     })();
     const writing = [one, two].map(async (driver, d) => {
-      for (let i = 0; i < 40; i++) await commit(driver as Driver, append("t", `${d} ${i} a`, `${d} ${i} b`, `${d} ${i} c`), append("u", "x"));
+      for (let i = 0; i < 40; i++)
+        await commit(driver as Driver, append("t", `${d} ${i} a`, `${d} ${i} b`, `${d} ${i} c`), append("u", "x"));
     });
     await Promise.all([reading, ...writing]);
-    assert.deepEqual(seen.map(({ offset }) => offset), Array.from({ length: total }, (_, i) => i));
+    assert.deepEqual(
+      seen.map(({ offset }) => offset),
+      Array.from({ length: total }, (_, i) => i),
+    );
     assert.ok(seen.every(({ time }, i) => time >= (seen[i - 1]?.time ?? 0)));
     for (let d = 0; d < 2; d++) {
       const own = seen.map(({ value }) => text(value)).filter((value) => value.startsWith(`${d} `));
@@ -90,7 +112,10 @@ test("a trimmed topic keeps its place, also when nothing is left of it", { skip 
   withDrivers(1, async ([driver]) => {
     const log = driver?.log;
     assert.ok(driver && log);
-    const read = async (from: number) => (await log.read(bytes("t"), { from, limit: 10, bytes: 1000 })).map(({ offset, value }) => `${offset}${text(value)}`);
+    const read = async (from: number) =>
+      (await log.read(bytes("t"), { from, limit: 10, bytes: 1000 })).map(
+        ({ offset, value }) => `${offset}${text(value)}`,
+      );
     await commit(driver, append("t", "a", "b", "c"));
     await commit(driver, append("t", "d"));
     await log.trim(bytes("t"), 2);
@@ -110,9 +135,16 @@ test("many records make rows of a bounded size, and come back whole", { skip }, 
   withDrivers(1, async ([driver], schema) => {
     assert.ok(driver);
     const records = Array.from({ length: 500 }, (_, i) => String(i).padStart(1000, "x"));
-    const outcomes = await driver.commitMany([0, 1, 2].map(() => ({ checks: [], mutations: [append("t", ...records)], bytes: 0 })));
-    assert.deepEqual(outcomes.map((outcome) => outcome.ok && outcome.offsets), [[0], [500], [1000]]);
-    const { rows } = await admin.query(`SELECT max(length(data)) AS longest, count(*)::int AS count FROM ${schema}.log`);
+    const outcomes = await driver.commitMany(
+      [0, 1, 2].map(() => ({ checks: [], mutations: [append("t", ...records)], bytes: 0 })),
+    );
+    assert.deepEqual(
+      outcomes.map((outcome) => outcome.ok && outcome.offsets),
+      [[0], [500], [1000]],
+    );
+    const { rows } = await admin.query(
+      `SELECT max(length(data)) AS longest, count(*)::int AS count FROM ${schema}.log`,
+    );
     assert.ok(rows[0].longest <= 65_536 && rows[0].count < 30, JSON.stringify(rows));
     let at = 0;
     while (at < 1500) {
@@ -129,12 +161,20 @@ test("look-ups of one turn share a statement and keep their order", { skip }, ()
     await commit(driver, set("a", "1"), set("b", "2", 60_000));
     const asked = [["a"], ["b", "none", "a"], ["none"], []];
     const found = await Promise.all(asked.map((keys) => driver.getMany(keys.map(bytes), {})));
-    assert.deepEqual(found.map((entries) => entries.map((entry) => entry && text(entry.value))), [["1"], ["2", undefined, "1"], [undefined], []]);
+    assert.deepEqual(
+      found.map((entries) => entries.map((entry) => entry && text(entry.value))),
+      [["1"], ["2", undefined, "1"], [undefined], []],
+    );
     const ttl = found[1]?.[0]?.ttl ?? 0;
     assert.ok(ttl > 50_000 && ttl <= 60_000);
-    const many = await Promise.all(Array.from({ length: 2000 }, (_, i) => driver.getMany([bytes(i % 2 ? "a" : "b")], {})));
+    const many = await Promise.all(
+      Array.from({ length: 2000 }, (_, i) => driver.getMany([bytes(i % 2 ? "a" : "b")], {})),
+    );
     assert.ok(many.every(([entry], i) => entry && text(entry.value) === (i % 2 ? "1" : "2")));
-    await assert.rejects(async () => await driver.getMany([bytes("a")], { signal: AbortSignal.abort(new Error("no")) }), /no/);
+    await assert.rejects(
+      async () => await driver.getMany([bytes("a")], { signal: AbortSignal.abort(new Error("no")) }),
+      /no/,
+    );
   }),
 );
 
@@ -171,7 +211,10 @@ test("the feed tells what changed, and only what is wanted", { skip }, () =>
     await commit(writing, set("b", "1", 30));
     const last = await commit(writing, set("a", "2"), { kind: "delete", key: bytes("before") });
     await until(() => seen.position >= last, "the feed reaches the last commit");
-    assert.deepEqual([seen.state.get("a"), seen.state.has("before"), seen.state.has("unwanted"), [...seen.topics]], ["2", false, false, ["t"]]);
+    assert.deepEqual(
+      [seen.state.get("a"), seen.state.has("before"), seen.state.has("unwanted"), [...seen.topics]],
+      ["2", false, false, ["t"]],
+    );
     await until(async () => (await writing.sweep(10)) === 1, "the entry expires");
     await until(() => !seen.state.has("b"), "the expiry is told");
     await feed.close();
@@ -193,7 +236,8 @@ test("the feed of a busy store always shows a state that the store had", { skip 
       },
     });
     let last = 0;
-    for (let i = 0; i < 150; i++) last = await commit(writing, set("x", String(i)), set("y", String(i)), set(`z${i}`, ""));
+    for (let i = 0; i < 150; i++)
+      last = await commit(writing, set("x", String(i)), set("y", String(i)), set(`z${i}`, ""));
     await until(() => seen.position >= last, "the feed reaches the last commit");
     assert.deepEqual([torn, seen.state.get("x"), seen.state.size], [[], "149", 152]);
     await feed.close();
@@ -257,7 +301,9 @@ test("messages of all sizes arrive once, in order, at every subscriber, the send
     assert.ok(one?.bus && two?.bus);
     const heard: string[][] = [[], []];
     const subscriptions = await Promise.all(
-      [one, two].map((driver, i) => driver.bus?.subscribe((subject, payload) => heard[i]?.push(`${text(subject)} ${payload.length} ${payload[0]}`))),
+      [one, two].map((driver, i) =>
+        driver.bus?.subscribe((subject, payload) => heard[i]?.push(`${text(subject)} ${payload.length} ${payload[0]}`)),
+      ),
     );
     const sizes = [0, 1, 5000, 65_536, 1, 1, 1];
     await Promise.all(sizes.map((size) => one.bus?.publish(bytes("s"), new Uint8Array(size).fill(size % 251))));
@@ -297,7 +343,10 @@ test("after closing everything fails with CLOSED, and what was in flight has set
     await driver.close();
     assert.deepEqual(await Promise.all(inFlight), [1, 2, 3, 4, 5]);
     const isClosed = (error: unknown) => isAshlarError(error, "CLOSED");
-    await assert.rejects(async () => await driver.commitMany([{ checks: [], mutations: [set("a")], bytes: 0 }]), isClosed);
+    await assert.rejects(
+      async () => await driver.commitMany([{ checks: [], mutations: [set("a")], bytes: 0 }]),
+      isClosed,
+    );
     await assert.rejects(async () => await driver.getMany([bytes("a")], {}), isClosed);
     await assert.rejects(async () => await driver.list(everything, { limit: 1, reverse: false }), isClosed);
     await assert.rejects(() => driver.watch(observer().sink), isClosed);

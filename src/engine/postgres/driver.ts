@@ -36,6 +36,7 @@ export async function createPostgresDriver(options: PostgresOptions): Promise<Dr
   const opening = prepareStore(connections, names);
   try {
     const { facts, revision } = await raceAbort(opening, options.signal);
+    if (settings.prepare ?? facts.direct) connections.startPreparing();
     return assemble({ settings, names, own, connections, facts, revision });
   } catch (error) {
     connections.close();

@@ -31,7 +31,14 @@ after(async () => {
 
 const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text));
 const key = bytes("counter");
-const add = (delta = 1): RawMutation => ({ kind: "add", key, delta, floor: undefined, ceiling: undefined, ttl: undefined });
+const add = (delta = 1): RawMutation => ({
+  kind: "add",
+  key,
+  delta,
+  floor: undefined,
+  ceiling: undefined,
+  ttl: undefined,
+});
 const commit = (...mutations: RawMutation[]) => [{ checks: [], mutations, bytes: 0 }];
 
 async function counter(driver: Driver): Promise<number | undefined> {
@@ -40,14 +47,20 @@ async function counter(driver: Driver): Promise<number | undefined> {
 }
 
 /** Adds from many callers until `stop`; resolves with what was acknowledged and how the rest failed. */
-async function addUntil(driver: Driver, stop: () => boolean): Promise<{ acknowledged: number; errors: Map<string, number> }> {
+async function addUntil(
+  driver: Driver,
+  stop: () => boolean,
+): Promise<{ acknowledged: number; errors: Map<string, number> }> {
   let acknowledged = 0;
   const errors = new Map<string, number>();
   const caller = async () => {
     while (!stop()) {
       try {
         // A delta of its own for each of the two writes: half a commit would show in the sum.
-        const outcomes = await driver.commitMany([...commit(add()), ...commit(add(1000), { kind: "append", topic: key, records: [key] })]);
+        const outcomes = await driver.commitMany([
+          ...commit(add()),
+          ...commit(add(1000), { kind: "append", topic: key, records: [key] }),
+        ]);
         acknowledged += outcomes.filter(({ ok }) => ok).length / 2;
       } catch (error) {
         const code = isAshlarError(error) ? error.code : String(error);
@@ -65,7 +78,9 @@ test("connections cut while commits are under way: each commit happens once", { 
   let done = false;
   const cutting = (async () => {
     while (cuts < 15) {
-      const { rows } = await pool.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%cut%commit_1%' AND pid <> pg_backend_pid()");
+      const { rows } = await pool.query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%cut%commit_1%' AND pid <> pg_backend_pid()",
+      );
       cuts += rows.length;
     }
     done = true;
@@ -126,7 +141,11 @@ function breaking(lose: (text: string) => Loss | undefined): PgPool {
 }
 
 /** A driver on which, once it is open, the n-th statement of a kind loses its answer. */
-async function losing(statement: RegExp, loss: Loss, which: readonly number[]): Promise<{ driver: Driver; schema: string }> {
+async function losing(
+  statement: RegExp,
+  loss: Loss,
+  which: readonly number[],
+): Promise<{ driver: Driver; schema: string }> {
   const schema = `losing_${stores++}`;
   let open = false;
   let count = 0;
@@ -140,7 +159,10 @@ test("an answer that was lost is found, results and all", { skip }, async () => 
   for (const word of ["write_1", "commit_1"]) {
     const { driver } = await losing(new RegExp(word), "after it was answered", [1]);
     const topic = bytes("t");
-    const mutations: RawMutation[] = [{ kind: "append", topic, records: [topic, topic] }, ...(word === "commit_1" ? [add(7)] : [])];
+    const mutations: RawMutation[] = [
+      { kind: "append", topic, records: [topic, topic] },
+      ...(word === "commit_1" ? [add(7)] : []),
+    ];
     const outcomes = await driver.commitMany([...commit(...mutations), ...commit(...mutations)]);
     const adds = (value: number) => (word === "commit_1" ? [{ value, ceiling: undefined }] : []);
     const expected: RawOutcome[] = [
@@ -156,14 +178,22 @@ test("an answer that was lost is found, results and all", { skip }, async () => 
 test("a flush that did not arrive is sent again, once", { skip }, async () => {
   const { driver } = await losing(/commit_1/, "before it is sent", [1, 3, 4]);
   assert.equal((await driver.commitMany(commit(add())))[0]?.ok, true);
-  await assert.rejects(async () => await driver.commitMany(commit(add(100))), (error) => isAshlarError(error, "UNAVAILABLE"));
+  await assert.rejects(
+    async () => await driver.commitMany(commit(add(100))),
+    (error) => isAshlarError(error, "UNAVAILABLE"),
+  );
   assert.equal(await counter(driver), 1);
   await driver.close();
 });
 
 test("the answer to settling may be lost too", { skip }, async () => {
   const { driver } = await losing(/1\(/, "after it was answered", [1, 2, 3]);
-  assert.deepEqual((await driver.commitMany(commit(add())))[0], { ok: true, revision: 1, adds: [{ value: 1, ceiling: undefined }], offsets: [] });
+  assert.deepEqual((await driver.commitMany(commit(add())))[0], {
+    ok: true,
+    revision: 1,
+    adds: [{ value: 1, ceiling: undefined }],
+    offsets: [],
+  });
   assert.equal(await counter(driver), 1);
   await driver.close();
 });
@@ -176,7 +206,10 @@ test("a flush that was given up is refused when it arrives late", { skip }, asyn
   assert.deepEqual(settled.rows, [{ settle_1: [] }]);
   for (const mutations of [[add()], [{ kind: "delete", key } as const]]) {
     const plan = planFlush(commit(...mutations), statements);
-    await assert.rejects(pool.query({ ...plan.statement, values: [id, ...plan.values] }), (error: { code?: string }) => error.code === "AS001");
+    await assert.rejects(
+      pool.query({ ...plan.statement, values: [id, ...plan.values] }),
+      (error: { code?: string }) => error.code === "AS001",
+    );
   }
   assert.deepEqual([await counter(driver), await driver.revision()], [undefined, 0]);
   await driver.close();
@@ -185,24 +218,45 @@ test("a flush that was given up is refused when it arrives late", { skip }, asyn
 test("what the server has forgotten stays unknown", { skip }, async () => {
   const { driver, schema } = await losing(/commit_1/, "before it is sent", [1]);
   await pool.query(`UPDATE ${schema}.meta SET forgotten = 5`);
-  await assert.rejects(async () => await driver.commitMany(commit(add())), (error) => isAshlarError(error, "OUTCOME_UNKNOWN") && /forgotten/.test(error.message));
+  await assert.rejects(
+    async () => await driver.commitMany(commit(add())),
+    (error) => isAshlarError(error, "OUTCOME_UNKNOWN") && /forgotten/.test(error.message),
+  );
   await driver.close();
 });
 
-test("a server that stops answering leaves the outcome unknown in time, and nothing happens twice", { skip }, async () => {
-  const driver = await createPostgresDriver({ url: server.url, schema: "paused", timeout: 300, connectTimeout: 300, settleTimeout: 600 });
+test("a server that stops answering leaves the outcome unknown in time, and nothing happens twice", {
+  skip,
+}, async () => {
+  const driver = await createPostgresDriver({
+    url: server.url,
+    schema: "paused",
+    timeout: 300,
+    connectTimeout: 300,
+    settleTimeout: 600,
+  });
   await driver.commitMany(commit(add()));
   server.pause();
   let unknown: unknown;
   try {
     unknown = await Promise.resolve(driver.commitMany(commit(add(10)))).catch((error) => error);
-    await assert.rejects(async () => await driver.getMany([key], {}), (error) => isAshlarError(error, "TIMEOUT") || isAshlarError(error, "UNAVAILABLE"));
+    await assert.rejects(
+      async () => await driver.getMany([key], {}),
+      (error) => isAshlarError(error, "TIMEOUT") || isAshlarError(error, "UNAVAILABLE"),
+    );
   } finally {
     server.resume();
   }
   assert.ok(isAshlarError(unknown, "OUTCOME_UNKNOWN"), String(unknown));
   const again = async () => await driver.commitMany(commit(add(100)));
-  await until(() => again().then(() => true, () => false), "the server answers again");
+  await until(
+    () =>
+      again().then(
+        () => true,
+        () => false,
+      ),
+    "the server answers again",
+  );
   assert.ok([101, 111].includes((await counter(driver)) ?? 0), `${await counter(driver)}`);
   await driver.close();
 });
@@ -218,7 +272,11 @@ test("a lost answer to COMMIT of a transaction with SQL is settled, both ways", 
       if (applies) await session?.apply({ checks: [], mutations: [add()], bytes: 0 });
       const committed = loss === "after it was answered";
       if (committed) await session?.commit();
-      else await assert.rejects(async () => await session?.commit(), (error) => isAshlarError(error, "UNAVAILABLE"));
+      else
+        await assert.rejects(
+          async () => await session?.commit(),
+          (error) => isAshlarError(error, "UNAVAILABLE"),
+        );
       assert.equal((await pool.query("SELECT FROM orders WHERE id = $1", [order])).rowCount, committed ? 1 : 0);
       assert.equal(await counter(driver), committed && applies ? 1 : undefined);
       await driver.close();

@@ -1,4 +1,4 @@
-import { AshlarError, fullJitter, type Timer, toBinaryString } from "../../core/index.ts";
+import { fullJitter, isAshlarError, type Timer, toBinaryString } from "../../core/index.ts";
 import type { ChangeSink, RawChange, RawFeed } from "../driver.ts";
 import type { Row } from "./client.ts";
 import type { Connections, Lease } from "./connection.ts";
@@ -107,10 +107,10 @@ class Feed {
     } catch (error) {
       if (this.#closed) return poll;
       const known = connections.toAshlar(error);
-      if (known instanceof AshlarError && !known.retryable) {
+      if (fatal.some((code) => isAshlarError(known, code))) {
         this.#closed = true;
         this.#quit?.().catch(() => {});
-        this.#sink.failed(known);
+        this.#sink.failed(known as Error);
       }
       return fullJitter(connections.runtime, this.#failures++, { base: 100, cap: 5000 });
     }
@@ -196,6 +196,9 @@ interface News {
   readonly changes: readonly RawChange[];
   readonly topics: readonly Uint8Array[];
 }
+
+/** What trying again does not mend: the server does not let us in, or read, any more. */
+const fatal = ["INVALID_ARGUMENT", "UNSUPPORTED", "CLOSED"];
 
 /** Flushes read at once, and pages of them after which reading everything anew is cheaper. */
 const pageRows = 500;

@@ -7,9 +7,9 @@ import { type PostgresServer, skipWithoutPostgres, startPostgres } from "../../.
 import { type AshlarError, isAshlarError } from "../../core/index.ts";
 import type { Lease } from "./connection.ts";
 import { createPostgresDriver, openPostgres, type PostgresOptions } from "./index.ts";
+import { namesOf } from "./names.ts";
 import { createOwnPool } from "./own-pool.ts";
 import { migrate } from "./schema.ts";
-import { namesOf } from "./names.ts";
 import { checkServer } from "./server-check.ts";
 
 const skip = skipWithoutPostgres();
@@ -35,7 +35,11 @@ async function refused(options: PostgresOptions, code: string, ...words: (string
     (reason: unknown) => reason,
   );
   assert.ok(isAshlarError(error, code), String(error));
-  for (const word of words) assert.ok(typeof word === "string" ? error.message.includes(word) : word.test(error.message), `${word}: ${error.message}`);
+  for (const word of words)
+    assert.ok(
+      typeof word === "string" ? error.message.includes(word) : word.test(error.message),
+      `${word}: ${error.message}`,
+    );
   return error;
 }
 
@@ -48,7 +52,12 @@ test("options of the wrong kind are refused by name", async () => {
   await refused({ url, connections: 2 }, "INVALID_ARGUMENT", "connections", "4 to 1000");
   await refused({ url, timeout: "1 year" as "1s" }, "INVALID_ARGUMENT", "timeout");
   await refused({ url, prepare: "no" as unknown as boolean }, "INVALID_ARGUMENT", "prepare");
-  await refused({ pool: { connect: () => Promise.reject(new Error("no")), options: { max: 1 } } }, "INVALID_ARGUMENT", "pool.options.max", "4");
+  await refused(
+    { pool: { connect: () => Promise.reject(new Error("no")), options: { max: 1 } } },
+    "INVALID_ARGUMENT",
+    "pool.options.max",
+    "4",
+  );
 });
 
 test("a URL that is none is refused without showing its password", async () => {
@@ -59,16 +68,28 @@ test("a URL that is none is refused without showing its password", async () => {
 });
 
 test("a server that is down is named with its port", async () => {
-  const error = await refused({ url: "postgres://me:hunter2@127.0.0.1:1/db" }, "UNAVAILABLE", "127.0.0.1:1", "check host and port");
+  const error = await refused(
+    { url: "postgres://me:hunter2@127.0.0.1:1/db" },
+    "UNAVAILABLE",
+    "127.0.0.1:1",
+    "check host and port",
+  );
   assert.ok(!`${error.message}${error.stack}${String(error.cause)}`.includes("hunter2"));
   await refused({ url: "postgres://nowhere.invalid/db" }, "UNAVAILABLE", "nowhere.invalid:5432", "host name");
 });
 
 test("without the package pg the error says what to install", async () => {
-  const missing = () => Promise.reject(Object.assign(new Error("Cannot find package 'pg'"), { code: "ERR_MODULE_NOT_FOUND" }));
+  const missing = () =>
+    Promise.reject(Object.assign(new Error("Cannot find package 'pg'"), { code: "ERR_MODULE_NOT_FOUND" }));
   const options = { url: "postgres://localhost/x", connections: 10, connectTimeout: 1000 };
-  await assert.rejects(createOwnPool(options, missing), (error) => isAshlarError(error, "UNSUPPORTED") && /npm install pg/.test(error.message));
-  await assert.rejects(createOwnPool(options, async () => ({})), (error) => isAshlarError(error, "UNSUPPORTED") && /no Pool/.test(error.message));
+  await assert.rejects(
+    createOwnPool(options, missing),
+    (error) => isAshlarError(error, "UNSUPPORTED") && /npm install pg/.test(error.message),
+  );
+  await assert.rejects(
+    createOwnPool(options, async () => ({})),
+    (error) => isAshlarError(error, "UNSUPPORTED") && /no Pool/.test(error.message),
+  );
 });
 
 test("a standby, an old server and unfit settings are refused", async () => {
@@ -105,7 +126,9 @@ test("a database that is absent and a wrong password are told apart", { skip }, 
 });
 
 test("clients that open an empty database at once all find one schema", { skip }, async () => {
-  const drivers = await Promise.all(Array.from({ length: 5 }, () => createPostgresDriver({ url: server.url, schema: "crowd" })));
+  const drivers = await Promise.all(
+    Array.from({ length: 5 }, () => createPostgresDriver({ url: server.url, schema: "crowd" })),
+  );
   const { rows } = await admin.query("SELECT version FROM crowd.meta");
   assert.deepEqual(rows, [{ version: 1 }]);
   await Promise.all(drivers.map((driver) => driver.close()));
@@ -116,14 +139,23 @@ test("a schema from the future is refused and left alone", { skip }, async () =>
   await first.close();
   await admin.query("UPDATE future.meta SET version = 99");
   await refused({ url: server.url, schema: "future" }, "UNSUPPORTED", "99", "1", "future");
-  assert.deepEqual((await admin.query("SELECT version, forgotten FROM future.meta")).rows, [{ version: 99, forgotten: "0" }]);
+  assert.deepEqual((await admin.query("SELECT version, forgotten FROM future.meta")).rows, [
+    { version: 99, forgotten: "0" },
+  ]);
 });
 
 test("a migration that fails changes nothing, and later steps start where the schema is", { skip }, async () => {
   const names = namesOf("steps");
   const lease = leaseOn(admin);
-  const make = () => ["CREATE SCHEMA steps", "CREATE TABLE steps.meta (version int)", "INSERT INTO steps.meta VALUES (0)"];
-  await assert.rejects(migrate(lease, names, [make, () => ["CREATE TABLE steps.a (i int)", "SELECT 1 / 0"]]), /division by zero/);
+  const make = () => [
+    "CREATE SCHEMA steps",
+    "CREATE TABLE steps.meta (version int)",
+    "INSERT INTO steps.meta VALUES (0)",
+  ];
+  await assert.rejects(
+    migrate(lease, names, [make, () => ["CREATE TABLE steps.a (i int)", "SELECT 1 / 0"]]),
+    /division by zero/,
+  );
   assert.deepEqual((await admin.query("SELECT to_regclass('steps.meta') AS meta")).rows, [{ meta: null }]);
   await migrate(lease, names, [make]);
   await migrate(lease, names, [make, () => ["CREATE TABLE steps.a (i int)"]]);

@@ -19,8 +19,8 @@ export interface PostgresOptions {
   /** Connections at most, with `url`. 4 to 1000, default 10: one for commits, one that listens, the rest for reads and SQL transactions. */
   readonly connections?: number;
   /**
-   * Prepare statements under names, which is faster. Behind a pooler that lends connections by transaction and does not follow names the engine
-   * notices and stops by itself; `false` spares it the first failure. Default true.
+   * Prepare statements under names, which is faster. Default: on a direct connection. Behind a pooler that lends connections by transaction it
+   * works if that follows names (PgBouncer 1.21 and later with max_prepared_statements); should it turn out not to, the engine stops by itself.
    */
   readonly prepare?: boolean;
   /**
@@ -46,7 +46,7 @@ export interface PostgresOptions {
 export interface Settings {
   readonly schema: string;
   readonly connections: number;
-  readonly prepare: boolean;
+  readonly prepare: boolean | undefined;
   readonly listen: boolean | undefined;
   readonly timeout: number;
   readonly connectTimeout: number;
@@ -77,7 +77,7 @@ export function toSettings(options: PostgresOptions): Settings {
   return {
     schema: options.schema ?? "ashlar",
     connections,
-    prepare: flag(options.prepare, "prepare") ?? true,
+    prepare: flag(options.prepare, "prepare"),
     listen: flag(options.listen, "listen"),
     timeout: toMilliseconds(options.timeout ?? "30s", "timeout", { min: 100, max: day }),
     connectTimeout: toMilliseconds(options.connectTimeout ?? "10s", "connectTimeout", { min: 10, max: day }),

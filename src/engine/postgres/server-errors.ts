@@ -106,6 +106,11 @@ export function statementError(error: StatementFailed, where: string): AshlarErr
   }
   if (state === "57014")
     return new TimeoutError(`${where}: the statement was cancelled: ${message} (${state})`, options);
+  if (state === "26000" || state === "42P05")
+    return new UnavailableError(
+      `${where}: the pooler does not follow prepared statements; they are not used any more (${state})`,
+      options,
+    );
   if (state === "25P02")
     return new InvalidStateError(
       `${where}: an earlier statement of this SQL transaction failed; roll it back`,

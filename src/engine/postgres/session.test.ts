@@ -47,7 +47,8 @@ async function withDriver(use: (driver: Driver, schema: string) => Promise<void>
   }
 }
 
-const orders = async (): Promise<number[]> => (await admin.query("SELECT id FROM orders ORDER BY id")).rows.map(({ id }) => id as number);
+const orders = async (): Promise<number[]> =>
+  (await admin.query("SELECT id FROM orders ORDER BY id")).rows.map(({ id }) => id as number);
 const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text));
 const set = (key: string): RawMutation => ({ kind: "set", key: bytes(key), value: bytes("v"), ttl: undefined });
 
@@ -81,7 +82,10 @@ test("an error of the user's statement is the server's own, and nothing is commi
       tx.set(["a"], 1);
       await tx.sql.run("INSERT INTO orders VALUES (1, 'again')").catch(() => {});
     });
-    await assert.rejects(swallowed, (error) => isAshlarError(error, "INVALID_STATE") && /earlier statement/.test(error.message));
+    await assert.rejects(
+      swallowed,
+      (error) => isAshlarError(error, "INVALID_STATE") && /earlier statement/.test(error.message),
+    );
     assert.equal(await engine.kv.get(["a"]), undefined);
   }),
 );
@@ -141,7 +145,12 @@ test("a watcher hears at once of what the user's own transaction commits", { ski
   withDriver(async (driver, schema) => {
     const slow = await createPostgresDriver({ url: server.url, schema, poll: "1h" });
     let position = 0;
-    const feed = await slow.watch({ wants: () => true, changed: (_, __, at) => (position = at), reset: () => {}, failed: () => {} });
+    const feed = await slow.watch({
+      wants: () => true,
+      changed: (_, __, at) => (position = at),
+      reset: () => {},
+      failed: () => {},
+    });
     await admin.query("BEGIN");
     await sessionOn(driver, admin).apply({ checks: [], mutations: [set("a")], bytes: 0 });
     await admin.query("COMMIT");
@@ -153,7 +162,12 @@ test("a watcher hears at once of what the user's own transaction commits", { ski
 
 test("under a stricter isolation level a snapshot that is too old is a conflict", { skip }, () =>
   withDriver(async (driver) => {
-    const apply = () => sessionOn(driver, admin).apply({ checks: [{ kind: "key", key: bytes("a"), revision: 0 }], mutations: [set("b")], bytes: 0 });
+    const apply = () =>
+      sessionOn(driver, admin).apply({
+        checks: [{ kind: "key", key: bytes("a"), revision: 0 }],
+        mutations: [set("b")],
+        bytes: 0,
+      });
     for (const level of ["REPEATABLE READ", "SERIALIZABLE"]) {
       await admin.query(`BEGIN ISOLATION LEVEL ${level}`);
       await admin.query("SELECT count(*) FROM orders");
@@ -174,8 +188,14 @@ test("commits wait for a transaction that has applied one, and then see it", { s
     const session = await driver.openSql?.({});
     assert.ok(session);
     assert.equal((await session.apply({ checks: [], mutations: [set("a")], bytes: 0 })).ok, true);
-    const waiting = driver.commitMany([{ checks: [{ kind: "key", key: bytes("a"), revision: 0 }], mutations: [set("b")], bytes: 0 }]);
-    await until(async () => (await admin.query("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")).rows.length > 0, "the commit waits");
+    const waiting = driver.commitMany([
+      { checks: [{ kind: "key", key: bytes("a"), revision: 0 }], mutations: [set("b")], bytes: 0 },
+    ]);
+    await until(
+      async () =>
+        (await admin.query("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")).rows.length > 0,
+      "the commit waits",
+    );
     await session.commit();
     assert.deepEqual(await waiting, [{ ok: false, reason: "check", index: 0 }]);
     await assert.rejects(session.commit(), (error) => isAshlarError(error, "INVALID_STATE"));
@@ -188,14 +208,23 @@ test("a deferred constraint that fails at the commit is the server's own error",
     const session = await driver.openSql?.({});
     await session?.sql.run("INSERT INTO parts VALUES (7)");
     await session?.apply({ checks: [], mutations: [set("a")], bytes: 0 });
-    await assert.rejects(async () => await session?.commit(), (error: { code?: string }) => error.code === "23503");
+    await assert.rejects(
+      async () => await session?.commit(),
+      (error: { code?: string }) => error.code === "23503",
+    );
     assert.deepEqual(await driver.getMany([bytes("a")], {}), [undefined]);
   }),
 );
 
 test("a session on what is no client, or for another engine, is refused", { skip }, () =>
   withDriver(async (driver) => {
-    assert.throws(() => sessionOn(driver, {} as pg.Client), (error) => isAshlarError(error, "INVALID_ARGUMENT"));
-    assert.throws(() => sessionOn({ ...driver }, admin), (error) => isAshlarError(error, "INVALID_ARGUMENT"));
+    assert.throws(
+      () => sessionOn(driver, {} as pg.Client),
+      (error) => isAshlarError(error, "INVALID_ARGUMENT"),
+    );
+    assert.throws(
+      () => sessionOn({ ...driver }, admin),
+      (error) => isAshlarError(error, "INVALID_ARGUMENT"),
+    );
   }),
 );

@@ -151,7 +151,7 @@ class OwnSession implements SqlSession {
           `${this.#context.connections.where}: a statement of the SQL transaction failed, so it was rolled back`,
         );
     } catch (error) {
-      this.#end();
+      this.abandon();
       if (!(error instanceof AnswerLost)) throw userError(error, this.#context.connections);
       await this.#settle(error);
     }

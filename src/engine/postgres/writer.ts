@@ -99,7 +99,7 @@ export class Writer {
     for (let attempt = 1; ; attempt++) {
       const id = this.ids.next();
       const known = this.#known;
-      const lease = (this.#lease = await this.#connected());
+      const lease = await this.#connected();
       try {
         const [row] = await lease.run(plan.statement, [id, ...plan.values]);
         return parseIntegers(row?.[0]);
@@ -123,7 +123,8 @@ export class Writer {
     if (this.#lease && !this.#lease.broken) return this.#lease;
     this.#lease?.discard();
     this.#lease = undefined;
-    return await this.#connections.acquire();
+    this.#lease = await this.#connections.acquire();
+    return this.#lease;
   }
 
   /**
