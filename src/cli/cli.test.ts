@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
+import { setTimeout } from "node:timers/promises";
+import { skipWithoutPostgres, startPostgres } from "../../test/servers/postgres.ts";
 import { connect } from "../engine/index.ts";
 import { ashlar, type Outcome, runHere, startAshlar } from "./testing/command-line.ts";
 
@@ -112,6 +114,16 @@ describe("ashlar kv", { concurrency: 4 }, () => {
     assert.deepEqual([code, stdout, stderr], [1, "", "user/42 is absent\n"]);
   });
 
+  test("ends when nobody reads on", async () => {
+    const url = newStore();
+    await using engine = await connect(url);
+    const mutations = Array.from({ length: 5000 }, (_, i) => ({ set: ["k", i], value: "x".repeat(100) }));
+    await engine.kv.commit({ mutations });
+    await using listing = startAshlar(["kv", "ls", url]);
+    await listing.line();
+    assert.equal(await listing.hangUp(), 0);
+  });
+
   test("watches until it is interrupted", async () => {
     const url = newStore();
     await using engine = await connect(url);
@@ -197,23 +209,47 @@ describe("ashlar doctor", { concurrency: 4 }, () => {
 });
 
 describe("ashlar verify", { concurrency: 2 }, () => {
-  test("prints guarantees and facts, cleans up, and ends with 0", async () => {
+  test("prints guarantees and facts, leaves the store as it is, and ends with 0", async () => {
     const url = newStore();
     await using engine = await connect(url);
-    await engine.kv.set(["mine"], "untouched");
+    const { version } = await engine.kv.set(["mine"], "untouched");
     const text = good(await runHere(["verify", url, "--only", "add,range-check"]));
     assert.match(text, /^sqlite: keeps the contract as far as it was asked: \d+ ✓, 0 ✗/);
     assert.match(text, /✓ commits +strict-serializable/);
     assert.match(text, /– failover +none +not asked/);
     assert.match(text, /^ {2}✓ a sum may reach its ceiling and not pass it {2}\d+ ms$/m);
-    assert.deepEqual(
-      (await Array.fromAsync(engine.kv.list({}))).map(({ key }) => key),
-      [["mine"]],
-    );
+    const entries = await Array.fromAsync(engine.kv.list({}));
+    assert.deepEqual(entries, [{ key: ["mine"], value: "untouched", version }]);
     assert.deepEqual(
       readdirSync(folder).filter((name) => name.includes("verify")),
       [],
     );
+    const absent = newStore();
+    good(await runHere(["verify", absent, "--only", "limits"]));
+    assert.equal(existsSync(absent.slice("sqlite:".length)), false, "no file was made");
+  });
+
+  test("interrupted, removes what it made, and ends with 130", async () => {
+    const place = mkdtempSync(join(folder, "interrupted-"));
+    await using verifying = startAshlar(["verify", `sqlite:${join(place, "data.db")}`]);
+    const deadline = performance.now() + 20_000;
+    while (readdirSync(place).length === 0) {
+      assert.ok(performance.now() < deadline, "it never began");
+      await setTimeout(20);
+    }
+    assert.equal(await verifying.interrupt(), 130);
+    assert.deepEqual(readdirSync(place), []);
+  });
+
+  test("on Postgres, works in schemas of its own and drops them", { skip: skipWithoutPostgres() }, async () => {
+    await using server = await startPostgres();
+    const text = good(await runHere(["verify", server.url, "--only", "add,scope"]));
+    assert.match(text, /^postgres: keeps the contract as far as it was asked: \d+ ✓, 0 ✗, 0 not asked/);
+    await using client = await connect(server.url);
+    const schemas = await client.transact((tx) =>
+      tx.sql.all("select nspname from pg_namespace where nspname like 'ashlar_verify%'"),
+    );
+    assert.deepEqual(schemas, []);
   });
 
   test("prints everything as JSON", async () => {

@@ -13,6 +13,8 @@ export const exitCodes = {
   usage: 2,
   /** The store could not be reached or opened, or failed. */
   unreachable: 3,
+  /** The user interrupted what would have ended by itself. */
+  interrupted: 130,
 } as const;
 
 /** A command of `ashlar`. */

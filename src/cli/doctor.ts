@@ -3,6 +3,7 @@ import { dirname, join, resolve } from "node:path";
 import type { Engine } from "../engine/index.ts";
 import { type Command, type Context, exitCodes, expectArguments, open, parse } from "./command.ts";
 import { table } from "./output.ts";
+import { fileOf } from "./sqlite-file.ts";
 
 const help = `Usage: ashlar doctor [<url>]
 
@@ -183,10 +184,6 @@ async function disk(folder: string): Promise<Finding> {
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }
-}
-
-function fileOf(url: string): string {
-  return decodeURIComponent(url.replace(/^sqlite:(\/\/)?/i, ""));
 }
 
 function median(values: readonly number[]): number {

@@ -31,14 +31,15 @@ It is the first argument of a command, or --url, or ASHLAR_URL.
   --version   the version of Ashlar
 
 Exit codes: 0 all is well · 1 it is not so: a key is absent, a promise not kept · 2 the command line
-makes no sense · 3 the store could not be reached, or failed. ASHLAR_DEBUG=1 shows the stack of an error.`;
+makes no sense · 3 the store could not be reached, or failed · 130 interrupted.
+ASHLAR_DEBUG=1 shows the stack of an error.`;
 
 /** Runs a command line and returns the exit code. Errors become one line. */
 export async function run(args: readonly string[], context: Context): Promise<number> {
   try {
     return await dispatch(args, context);
   } catch (error) {
-    if (isInterruption(error, context)) return exitCodes.good;
+    if (isInterruption(error, context)) return exitCodes.interrupted;
     context.output.note(
       args.includes("--json") ? JSON.stringify({ error: describe(error) }) : `ashlar: ${describe(error).message}`,
     );

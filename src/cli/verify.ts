@@ -1,10 +1,6 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { systemRuntime } from "../core/index.ts";
+import { existsSync } from "node:fs";
 import {
   type CaseResult,
-  type ConformanceTarget,
   type Contract,
   conformance,
   contracts,
@@ -13,16 +9,16 @@ import {
   renderReport,
   report,
 } from "../engine/conformance/index.ts";
-import { connect } from "../engine/index.ts";
-import { MemoryStore, openMemory } from "../engine/memory/index.ts";
 import { type Command, type Context, exitCodes, expectArguments, open, parse, UsageError } from "./command.ts";
+import { createScratch } from "./scratch.ts";
+import { fileOf } from "./sqlite-file.ts";
 
 const help = `Usage: ashlar verify <url> [--only contract,…] [--seed n]
 
-Asks the store for everything that the contract of engines says, and prints what it promises and
-what was found: ✓ so, ✗ not so, – not asked and why. Works below the key ["conformance"] and
-removes what it wrote. What stays: the names of its topics with their next offsets, because offsets
-are never given out again; and some MB of deleted objects, until objects are put or deleted again.
+Asks for everything that the contract of engines says, and prints what the engine promises and what
+was found: ✓ so, ✗ not so, – not asked and why. It works in a new store of its own beside the one
+that the URL names, on the same disk (sqlite: a folder .ashlar-verify-…) or in the same database
+(postgres: schemas ashlar_verify_…), which it removes afterwards. What is in yours is not touched.
 
 Options   --only      these contracts alone: ${contracts.slice(0, 9).join(", ")},
                       ${contracts.slice(9).join(", ")}
@@ -39,10 +35,10 @@ export const verifyCommand: Command = {
     expectArguments(given.rest, []);
     const only = toContracts(given.text("only"));
     const seed = given.count("seed", 0);
-    // What cannot be reached at all is no engine that breaks its promises.
-    await (await open(given.url, context)).close();
-    await using place = await prepare(given.url as string);
-    await using suite = conformance({ ...place.target, ...(seed !== undefined && { seed }) });
+    // What cannot be opened at all is no engine that breaks its promises.
+    if (!isNewFile(given.url)) await (await open(given.url, context)).close();
+    await using scratch = await createScratch(given.url as string);
+    await using suite = conformance({ ...scratch.target, ...(seed !== undefined && { seed }) });
     const found = await report(suite, {
       ...(only && { only }),
       signal: context.signal,
@@ -53,6 +49,11 @@ export const verifyCommand: Command = {
     return found.failed === 0 ? exitCodes.good : exitCodes.found;
   },
 };
+
+/** A database that would be made if it were opened. */
+function isNewFile(url: string | undefined): boolean {
+  return url !== undefined && /^sqlite:./i.test(url) && !existsSync(fileOf(url));
+}
 
 function toContracts(text: string | undefined): Contract[] | undefined {
   return text?.split(",").map((name) => {
@@ -66,28 +67,6 @@ function toContracts(text: string | undefined): Contract[] | undefined {
 function progress({ output }: Context, total: number): (result: CaseResult) => void {
   let done = 0;
   return ({ contract, name }) => output.progress(`${++done}/${total} ${contract}: ${name}`.slice(0, 79));
-}
-
-interface Place extends AsyncDisposable {
-  readonly target: ConformanceTarget;
-}
-
-/** How to open clients of the store, and empty stores beside it where that costs nothing. */
-async function prepare(url: string): Promise<Place> {
-  if (url.startsWith("memory:")) {
-    const store = new MemoryStore(systemRuntime);
-    const target = { open: async () => openMemory({ store }), openSeparate: async () => openMemory() };
-    return { target, [Symbol.asyncDispose]: async () => {} };
-  }
-  if (!url.startsWith("sqlite:"))
-    return { target: { open: () => connect(url) }, [Symbol.asyncDispose]: async () => {} };
-  const folder = await mkdtemp(join(tmpdir(), "ashlar-verify-"));
-  let stores = 0;
-  const target = {
-    open: () => connect(url),
-    openSeparate: () => connect(`sqlite:${encodeURI(join(folder, `${stores++}.db`))}`),
-  };
-  return { target, [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }) };
 }
 
 /** The report with its errors as texts. */

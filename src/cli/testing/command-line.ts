@@ -55,6 +55,8 @@ export interface Running extends AsyncDisposable {
   line(): Promise<string>;
   /** Interrupts it, as Ctrl-C does, and resolves with its exit code. */
   interrupt(): Promise<number | null>;
+  /** Reads no more, as `head` does, and resolves with its exit code. */
+  hangUp(): Promise<number | null>;
 }
 
 export function startAshlar(args: readonly string[]): Running {
@@ -69,6 +71,10 @@ export function startAshlar(args: readonly string[]): Running {
     },
     async interrupt() {
       child.kill("SIGINT");
+      return (await closed)[0];
+    },
+    async hangUp() {
+      child.stdout.destroy();
       return (await closed)[0];
     },
     async [Symbol.asyncDispose]() {

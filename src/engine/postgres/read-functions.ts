@@ -3,25 +3,7 @@ import type { Names } from "./names.ts";
 
 /** The functions that read. Each is one statement for the client and sees one snapshot; `lifetime` is in microseconds, NULL for ever. */
 export function readFunctions(names: Names): string[] {
-  return [
-    getFunction(names),
-    getManyFunction(names),
-    listFunction(names),
-    readLogFunction(names),
-    boundsFunction(names),
-  ];
-}
-
-function getFunction({ quoted: s }: Names): string {
-  return `
-CREATE FUNCTION ${s}.get_1(_key bytea, OUT value bytea, OUT revision bigint, OUT lifetime bigint)
-LANGUAGE plpgsql STABLE ${byIndex} AS $$
-DECLARE
-  _now bigint := ${nowMicros};
-BEGIN
-  SELECT k.value, k.revision, k.expires - _now INTO value, revision, lifetime FROM ${s}.kv k
-    WHERE k.key = _key AND (k.expires IS NULL OR k.expires > _now);
-END $$`;
+  return [getManyFunction(names), listFunction(names), readLogFunction(names), boundsFunction(names)];
 }
 
 function getManyFunction({ quoted: s }: Names): string {

@@ -84,12 +84,9 @@ export class Reader {
   async #one({ keys, resolve }: LookUp): Promise<void> {
     const key = keys[0] as Uint8Array;
     const [row] = await this.#connections.ask(this.#statements.get, [asParameter(key)]);
-    const [value, revision, lifetime] = row as Row;
-    resolve([
-      revision === null
-        ? undefined
-        : { key, value: parseBytea(value), revision: Number(revision), ttl: toTtl(lifetime) },
-    ]);
+    if (row === undefined) return resolve([undefined]);
+    const [value, revision, lifetime] = row;
+    resolve([{ key, value: parseBytea(value), revision: Number(revision), ttl: toTtl(lifetime) }]);
   }
 
   async #many(lookUps: LookUp[]): Promise<void> {

@@ -95,7 +95,10 @@ export function explain(error: unknown, file: string): unknown {
     case code.cannotOpen:
       return cannotOpen(error, file);
     default:
-      return new UnavailableError(`${file}: ${error.message} (${error.errstr}); nothing was applied`, options);
+      return new UnavailableError(
+        `${file}: SQLite failed (${error.message}); nothing was applied. Check the disk and the file system`,
+        options,
+      );
   }
 }
 

@@ -94,3 +94,9 @@ test("a frame that was cut short is corrupt", () => {
   const frame = encodeCommits([{ checks: [], mutations: [{ kind: "delete", key: Uint8Array.of(1, 2, 3) }], bytes: 0 }]);
   assert.throws(() => decodeCommits(frame.slice(0, frame.length - 1)), CorruptionError);
 });
+
+test("what cannot be encoded leaves nothing behind in the next frame", () => {
+  const bad: RawCommit = { checks: [{ kind: "key", key: Uint8Array.of(1), revision: -1 }], mutations: [], bytes: 0 };
+  assert.throws(() => encodeCommits([bad]), RangeError);
+  assert.deepEqual(decodeCommits(encodeCommits([])), []);
+});

@@ -8,17 +8,38 @@ import type { RawAdd, RawBound, RawCheck, RawCommit, RawMutation, RawOutcome, Ra
 
 type Frame = Uint8Array<ArrayBuffer>;
 
+const usualBytes = 64 * 1024;
 /** Kept between flushes, so that its memory grows once. */
-const writer = new ByteWriter(64 * 1024);
+let writer = new ByteWriter(usualBytes);
 
 export function encodeCommits(commits: readonly RawCommit[]): Frame {
+  return encode(() => writeCommits(commits));
+}
+
+export function encodeOutcomes(outcomes: readonly RawOutcome[]): Frame {
+  return encode(() => writeOutcomes(outcomes));
+}
+
+function encode(write: () => void): Frame {
+  try {
+    write();
+    const frame = writer.take();
+    if (frame.length > 16 * usualBytes) writer = new ByteWriter(usualBytes);
+    return frame;
+  } catch (error) {
+    // What was half written must not come before the next frame.
+    writer = new ByteWriter(usualBytes);
+    throw error;
+  }
+}
+
+function writeCommits(commits: readonly RawCommit[]): void {
   writer.u32(commits.length);
   for (const { checks, mutations } of commits) {
     writer.u32(checks.length).u32(mutations.length);
     for (const check of checks) writeCheck(check);
     for (const mutation of mutations) writeMutation(mutation);
   }
-  return writer.take();
 }
 
 /** The arrays in the commits are views into the frame. */
@@ -37,7 +58,7 @@ export function decodeCommits(frame: Frame): RawCommit[] {
   return commits;
 }
 
-export function encodeOutcomes(outcomes: readonly RawOutcome[]): Frame {
+function writeOutcomes(outcomes: readonly RawOutcome[]): void {
   writer.u32(outcomes.length);
   for (const outcome of outcomes) {
     if (!outcome.ok) writeRefused(outcome);
@@ -49,7 +70,6 @@ export function encodeOutcomes(outcomes: readonly RawOutcome[]): Frame {
       for (const offset of outcome.offsets) writer.u64(offset);
     }
   }
-  return writer.take();
 }
 
 export function decodeOutcomes(frame: Frame): RawOutcome[] {
