@@ -305,7 +305,7 @@ export interface BlobInfo {
   readonly etag: string;
   /** SHA-256 of the whole object, hexadecimal. */
   readonly sha256: string;
-  /** The engine's clock at the put, milliseconds since the epoch. */
+  /** When it was put: the engine's clock, milliseconds since the epoch, to within about a second. */
   readonly modified: number;
   readonly metadata: Readonly<Record<string, string>>;
 }

@@ -120,8 +120,8 @@ export interface RawKeyCheck {
 }
 
 /**
- * Holds if the range contains exactly these keys at exactly these revisions, in key order. Because revisions only grow, a range
- * with the same number of entries and no revision above the greatest expected one is unchanged: an engine may test that instead.
+ * Holds if the range contains exactly these keys at exactly these revisions, in key order. The entries need not stem from one instant (a
+ * transaction reads a long range in pages), so neither their number nor their greatest revision tells enough: each of them counts.
  */
 export interface RawRangeCheck {
   readonly kind: "range";

@@ -1,5 +1,5 @@
 import { InvalidArgumentError, UnsupportedError } from "../../core/index.ts";
-import type { PgPool } from "./client.ts";
+import type { PgPool, PgPoolClient } from "./client.ts";
 
 /** A pool that the engine made and ends. */
 export interface OwnPool {
@@ -11,9 +11,13 @@ export interface OwnPool {
 
 /** What is used of the package `pg`. */
 interface PgPackage {
-  readonly Pool: new (
-    config: PoolConfig,
-  ) => PgPool & { end(): Promise<void>; on(event: "error", listener: () => void): unknown };
+  readonly Pool: new (config: PoolConfig) => PackagePool;
+}
+
+interface PackagePool extends PgPool {
+  end(): Promise<void>;
+  on(event: "error", listener: () => void): unknown;
+  on(event: "connect", listener: (client: PgPoolClient) => void): unknown;
 }
 
 interface PoolConfig {
@@ -52,8 +56,10 @@ export async function createOwnPool(
     keepAlive: true,
     fallback_application_name: "ashlar",
   });
-  // An idle connection that breaks is replaced; without a listener its error would end the process.
-  pool.on("error", () => {});
+  // A connection that breaks is replaced; without a listener its error would end the process: while it is idle, and in the moment between the
+  // end of connecting and its first use.
+  pool.on("error", ignore);
+  pool.on("connect", (client) => client.on("error", ignore));
   return { pool, where, end: () => pool.end() };
 }
 
@@ -97,3 +103,5 @@ async function loadPackage(load: () => Promise<unknown>): Promise<PgPackage> {
     );
   return found;
 }
+
+function ignore(): void {}

@@ -1,4 +1,4 @@
-import { systemRuntime } from "../../core/index.ts";
+import { type Clock, systemRuntime } from "../../core/index.ts";
 import { isBusy } from "./faults.ts";
 
 /** How long after a commit of another process it is still reckoned with, in milliseconds. */
@@ -17,6 +17,7 @@ const longestNapMs = 0.4;
  */
 export class LockSharing {
   readonly #busyMs: number;
+  readonly #clock: Pick<Clock, "monotonic">;
   readonly #nap: (ms: number) => void;
   /** When another process was last seen to have written. */
   #rivalAt = Number.NEGATIVE_INFINITY;
@@ -26,32 +27,32 @@ export class LockSharing {
 
   /**
    * @param busyMs how long to try
-   * @param nap waits without giving the thread to anyone
+   * @param world a clock and a way to wait without giving the thread to anyone; tests bring their own
    */
-  constructor(busyMs: number, nap: (ms: number) => void = sleepThread) {
+  constructor(busyMs: number, world: World = { clock: systemRuntime.clock, nap: sleepThread }) {
     this.#busyMs = busyMs;
-    this.#nap = nap;
+    this.#clock = world.clock;
+    this.#nap = world.nap;
   }
 
   /** Runs `attempt` until it finds the lock free. Throws its error when the time is over, and any other at once. */
   acquire(attempt: () => void): void {
-    const { clock, random } = systemRuntime;
-    const start = clock.monotonic();
+    const start = this.#clock.monotonic();
     this.#stepBack(start);
     for (;;) {
       try {
         attempt();
         return;
       } catch (error) {
-        if (!isBusy(error) || clock.monotonic() - start >= this.#busyMs) throw error;
+        if (!isBusy(error) || this.#clock.monotonic() - start >= this.#busyMs) throw error;
       }
-      this.#nap(shortestNapMs + (longestNapMs - shortestNapMs) * random.next());
+      this.#nap(shortestNapMs + (longestNapMs - shortestNapMs) * systemRuntime.random.next());
     }
   }
 
   /** To be called after each transaction that had the lock. */
   released(rivalSeen: boolean): void {
-    this.#releasedAt = systemRuntime.clock.monotonic();
+    this.#releasedAt = this.#clock.monotonic();
     if (rivalSeen) this.#rivalAt = this.#releasedAt;
   }
 
@@ -61,6 +62,11 @@ export class LockSharing {
     this.#freeAt = now;
     if (!wasFree) this.#nap(pauseMs);
   }
+}
+
+interface World {
+  readonly clock: Pick<Clock, "monotonic">;
+  readonly nap: (ms: number) => void;
 }
 
 /** The writer's thread has nothing else to do. */
