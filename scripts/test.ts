@@ -20,8 +20,8 @@ if (files.length === 0) {
   process.exit(1);
 }
 
-// One file hangs for ten minutes at most, two run at a time: the tests start servers and write to the disk for real.
-const runner = ["--test", "--test-concurrency=2", "--test-timeout=600000", ...options, ...files];
+// One file hangs for four minutes at most, two run at a time: the tests start servers and write to the disk for real.
+const runner = ["--test", "--test-concurrency=2", "--test-timeout=240000", ...options, ...files];
 const child = spawn(process.execPath, runner, { stdio: "inherit" });
 const [code] = await once(child, "exit");
 process.exitCode = code ?? 1;
