@@ -24,7 +24,7 @@ const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as
   files: string[];
   exports: Record<string, unknown>;
   bin: Record<string, string>;
-  dependencies: Record<string, string>;
+  dependencies?: Record<string, string>;
 };
 const entries = Object.keys(manifest.exports).map((entry) => entry.replace(/^\./, "ashlar"));
 
@@ -57,7 +57,7 @@ before(() => {
   mkdirSync(installed, { recursive: true });
   execute("tar", ["-xzf", join(folder, tarball.filename), "-C", installed, "--strip-components=1"], folder);
   // Only the declared dependencies themselves: not what they would like to have (native addons), and no peer.
-  for (const name of Object.keys(manifest.dependencies)) {
+  for (const name of Object.keys(manifest.dependencies ?? {})) {
     cpSync(join(root, "node_modules", name), join(app, "node_modules", name), { recursive: true, dereference: true });
   }
   writeFileSync(join(app, "package.json"), JSON.stringify({ type: "module", private: true }));
@@ -126,7 +126,7 @@ test("the root entry loads no engine, no optional dependency and no SQLite", (t)
   const files = loaded.filter((url) => url.startsWith("file:"));
   const modules = pathToFileURL(join(app, "node_modules/")).href;
   const packages = new Set(files.map((url) => url.slice(modules.length).split("/")[0]));
-  const allowed = new Set(["ashlar", ...Object.keys(manifest.dependencies)]);
+  const allowed = new Set(["ashlar", ...Object.keys(manifest.dependencies ?? {})]);
   assert.deepEqual(
     [...packages].filter((name) => !allowed.has(name as string)),
     [],
