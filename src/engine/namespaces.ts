@@ -7,8 +7,8 @@ import { encodeKey } from "../core/index.ts";
  * | bytes | what |
  * |---|---|
  * | namespace tuple, key tuple | the user's keys |
- * | 0xFF, "blob", … | objects (`layers/blobs.ts`) |
- * | 0xFF, "log", topic | topics of engines without a log (`layers/log-over-keys.ts`) |
+ * | 0xFF, "blob", … | objects (`layers/blob-records.ts`) |
+ * | 0xFF, "log", … | topics of engines without a log (`layers/topic-keys.ts`) |
  * | 0xFF, "bus", … | messages of engines without a bus (`layers/bus-over-keys.ts`) |
  * | 0xFF, "marker", id | idempotency markers (`marker.ts`) |
  */

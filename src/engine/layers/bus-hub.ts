@@ -39,12 +39,11 @@ export class BusHub {
     room.add(listener);
     const leave = (): Promise<void> => this.#leave(name, room, listener);
     this.#live ??= this.#driver.subscribe(this.#deliver);
-    const live = this.#live;
     try {
-      await live;
+      await this.#live;
       if (this.#closed) throw closedError();
     } catch (error) {
-      if (this.#live === live) this.#live = undefined;
+      // All who wait for it fail with it, and the last to leave makes room for another try.
       await leave();
       throw error;
     }
