@@ -1,4 +1,4 @@
-import { closeSync, fdatasyncSync, openSync, readFileSync, statSync, unlinkSync, writeSync } from "node:fs";
+import { closeSync, fdatasyncSync, openSync, unlinkSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type pg from "pg";
 
@@ -37,56 +37,6 @@ export async function measureRoundTrip(client: pg.Client, times = 1000): Promise
     took.push(performance.now() - start);
   }
   return percentiles(took);
-}
-
-/** What the disk and the log of writes have seen until now; differences of two of them say what a round cost. */
-export interface WriteCount {
-  /** Flushes of the disk that holds the folder, everybody's; `undefined` where /proc/diskstats does not say. */
-  readonly flushes: number | undefined;
-  /** Bytes that the process has written, or of the server's write-ahead log. */
-  readonly bytes: number | undefined;
-}
-
-/** Counts what a process of this machine writes. */
-export function processWriteCounter(folder: string, pid: number): () => Promise<WriteCount> {
-  return async () => ({ flushes: countFlushes(folder), bytes: bytesWritten(pid) });
-}
-
-/** For what does not write. */
-export async function countNoWrites(): Promise<WriteCount> {
-  return { flushes: undefined, bytes: undefined };
-}
-
-/** Counts what a server writes into its write-ahead log. */
-export function serverWriteCounter(folder: string, client: pg.Client): () => Promise<WriteCount> {
-  return async () => {
-    const { rows } = await client.query("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn AS bytes");
-    return { flushes: countFlushes(folder), bytes: Number(rows[0].bytes) };
-  };
-}
-
-/** The 16th statistic of the device (Documentation/admin-guide/iostats.rst). */
-function countFlushes(folder: string): number | undefined {
-  try {
-    const { dev } = statSync(folder);
-    const major = (dev >> 8) & 0xfff;
-    const minor = (dev & 0xff) | ((dev >> 12) & 0xfff00);
-    for (const line of readFileSync("/proc/diskstats", "latin1").split("\n")) {
-      const fields = line.trim().split(/\s+/);
-      if (Number(fields[0]) === major && Number(fields[1]) === minor && fields.length > 18) return Number(fields[18]);
-    }
-  } catch {
-    // Not Linux.
-  }
-  return undefined;
-}
-
-function bytesWritten(pid: number): number | undefined {
-  try {
-    return Number(/^wchar: (\d+)/m.exec(readFileSync(`/proc/${pid}/io`, "latin1"))?.[1]);
-  } catch {
-    return undefined;
-  }
 }
 
 function percentiles(ms: number[]): Latency {

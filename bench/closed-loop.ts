@@ -5,8 +5,9 @@ import type { Operation } from "./contestant.ts";
 export interface Round {
   /** What the operations did, per second. */
   readonly rate: number;
-  /** What the operations did. */
+  /** What the operations did, and in how many seconds. */
   readonly done: number;
+  readonly seconds: number;
   /** Share of the operations that did nothing: commits refused. */
   readonly refused: number;
   /** Of one operation, in microseconds; synchronous operations are not timed one by one. */
@@ -63,6 +64,7 @@ export async function closedLoop(
   return {
     rate: done / seconds,
     done,
+    seconds,
     refused: refused / latencies.count,
     ...latencies.percentiles(),
     delay: delays && { p50: late(delays.percentile(50)), p99: late(delays.percentile(99)), max: late(delays.max) },
@@ -86,7 +88,7 @@ function plainLoop(operation: () => number, ms: number): Round {
     now = performance.now();
   }
   const seconds = (now - start) / 1000;
-  return { rate: done / seconds, done, refused: 0, p50: undefined, p99: undefined, delay: undefined };
+  return { rate: done / seconds, done, seconds, refused: 0, p50: undefined, p99: undefined, delay: undefined };
 }
 
 /** Durations in milliseconds; when there are very many, an evenly spaced part of them. */

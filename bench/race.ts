@@ -1,6 +1,6 @@
-import type { WriteCount } from "./anchors.ts";
 import type { Delay, Round } from "./closed-loop.ts";
 import type { ContestantName, Workload } from "./contestant.ts";
+import { type Meter, othersShare, type Reading, used } from "./meter.ts";
 import { concurrencies, type EngineName, type Sizes, type Suite, watched } from "./plan.ts";
 import type { Rival } from "./rival.ts";
 
@@ -25,9 +25,13 @@ export interface Result {
   readonly refused: number;
   /** Our rate divided by this peer's, of the rounds that followed each other; `undefined` for our own result. */
   readonly ratio: Spread | undefined;
+  /** Microseconds of processor time for each operation, of the client and its server; `undefined` where unknown. */
+  readonly processor: number | undefined;
   /** Commits for each flush of the disk, and bytes for each commit; `undefined` for reads and where unknown. */
   readonly perFlush: number | undefined;
   readonly bytes: number | undefined;
+  /** Share of the processors that others used meanwhile; `undefined` where unknown. */
+  readonly others: number | undefined;
 }
 
 export interface LoopDelay {
@@ -38,10 +42,10 @@ export interface LoopDelay {
   readonly delay: Delay;
 }
 
-/** A contestant with what counts its writes. */
+/** A contestant with the meters that say what it uses. */
 export interface Runner {
   readonly rival: Rival;
-  readonly countWrites: () => Promise<WriteCount>;
+  readonly meter: Meter;
 }
 
 const writes: readonly Workload[] = ["set", "cas", "transact", "append"];
@@ -87,22 +91,18 @@ export async function watchLoops(engine: EngineName, runners: readonly Runner[],
 
 interface Counted {
   readonly round: Round;
-  readonly flushes: number | undefined;
-  readonly bytes: number | undefined;
+  readonly cost: Reading;
 }
 
 async function countedRound(
-  { rival, countWrites }: Runner,
+  { rival, meter }: Runner,
   workload: Workload,
   concurrency: number,
   ms: number,
 ): Promise<Counted> {
-  if (!writes.includes(workload))
-    return { round: await rival.run(workload, concurrency, ms), flushes: undefined, bytes: undefined };
-  const before = await countWrites();
+  const before = await meter();
   const round = await rival.run(workload, concurrency, ms);
-  const after = await countWrites();
-  return { round, flushes: difference(after.flushes, before.flushes), bytes: difference(after.bytes, before.bytes) };
+  return { round, cost: used(before, await meter()) };
 }
 
 function summarise(
@@ -112,8 +112,9 @@ function summarise(
 ): Result {
   const rounds = counted.map(({ round }) => round);
   const done = sum(rounds.map((round) => round.done));
-  const flushes = sum(counted.map((each) => each.flushes));
-  const bytes = sum(counted.map((each) => each.bytes));
+  const isDurableWrite = writes.includes(what.workload) && what.engine !== "memory";
+  const total = (name: keyof Reading) => sum(counted.map(({ cost }) => cost[name]));
+  const [flushes, bytes, processor] = [total("flushes"), total("bytes"), total("processor")];
   return {
     ...what,
     rate: spreadOf(rounds.map((round) => round.rate)),
@@ -121,8 +122,10 @@ function summarise(
     p99: medianOf(rounds.map((round) => round.p99)),
     refused: medianOf(rounds.map((round) => round.refused)) ?? 0,
     ratio: ours && spreadOf(rounds.map((round, i) => (ours[i] as Counted).round.rate / round.rate)),
-    perFlush: flushes && done && done / flushes,
-    bytes: bytes && done && bytes / done,
+    processor: processor && done && processor / done,
+    perFlush: isDurableWrite && flushes && done ? done / flushes : undefined,
+    bytes: isDurableWrite && bytes && done ? bytes / done : undefined,
+    others: medianOf(counted.map(({ round, cost }) => othersShare(cost, round.seconds))),
   };
 }
 
@@ -135,10 +138,6 @@ function spreadOf(values: readonly number[]): Spread {
 function medianOf(values: readonly (number | undefined)[]): number | undefined {
   const known = values.filter((value) => value !== undefined);
   return known.length < values.length ? undefined : spreadOf(known).median;
-}
-
-function difference(after: number | undefined, before: number | undefined): number | undefined {
-  return after === undefined || before === undefined ? undefined : after - before;
 }
 
 /** `undefined` if one of them is. */

@@ -35,7 +35,7 @@ export function render(report: Report): string {
   const { sizes, machine, anchors, absent, delays } = report;
   const parts = [
     machine.map((line) => `- ${line}`).join("\n"),
-    `${sizes.keys} keys, values of 100 bytes, ${sizes.rounds} rounds of ${sizes.ms} ms each, contestants in turn. Rates are per second: commits, reads, ranges, or records read; median (least–most).`,
+    `${sizes.keys} keys, values of 100 bytes, ${sizes.rounds} rounds of ${sizes.ms} ms each, contestants in turn. Rates are per second: commits, reads, ranges, or records read; median (least–most).${othersOf(report.results)}`,
     ...absent.map((line) => `Not measured: ${line}`),
     table(
       ["what the machine does at best", "p50 µs", "p99 µs"],
@@ -45,6 +45,16 @@ export function render(report: Report): string {
     ...(delays.length > 0 ? ["## How late the event loop gets under writes", renderDelays(delays)] : []),
   ];
   return `${parts.filter((part) => part !== "").join("\n\n")}\n`;
+}
+
+/** How busy others kept the machine, over all rounds. */
+function othersOf(results: readonly Result[]): string {
+  const shares = results.map(({ others }) => others).filter((share) => share !== undefined);
+  if (shares.length === 0) return "";
+  const percent = (share: number) => `${Math.round(share * 100)} %`;
+  const sorted = shares.sort((a, b) => a - b);
+  const at = (share: number) => percent(sorted[Math.floor((sorted.length - 1) * share)] as number);
+  return ` Others used ${at(0.5)} of the processors meanwhile (a tenth of the results: more than ${at(0.9)}).`;
 }
 
 function renderEngine(engine: EngineName, { results }: Report): string[] {
@@ -58,6 +68,7 @@ function renderEngine(engine: EngineName, { results }: Report): string[] {
     "least–most",
     "p50 µs",
     "p99 µs",
+    "µs of processor",
     "commits per flush",
     "bytes per commit",
     "ashlar ÷ it",
@@ -71,6 +82,7 @@ function renderEngine(engine: EngineName, { results }: Report): string[] {
     range(row.rate, count),
     row.p50 === undefined ? "" : micros(row.p50),
     row.p99 === undefined ? "" : micros(row.p99),
+    row.processor === undefined ? "" : ratio(row.processor),
     row.perFlush === undefined ? "" : row.perFlush.toFixed(1),
     row.bytes === undefined ? "" : count(row.bytes),
     row.ratio === undefined ? "" : `${ratio(row.ratio.median)} (${range(row.ratio, ratio)})`,

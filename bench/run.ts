@@ -1,11 +1,13 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { availableParallelism, cpus, loadavg, release, tmpdir, totalmem, type } from "node:os";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import pg from "pg";
 import { findPostgres, type PostgresServer, startPostgres } from "../test/servers/postgres.ts";
-import { countNoWrites, measureRoundTrip, measureSync, processWriteCounter, serverWriteCounter } from "./anchors.ts";
+import { measureRoundTrip, measureSync } from "./anchors.ts";
 import { type ContestantName, type Workload, workloads } from "./contestant.ts";
+import { describeMachine, load } from "./machine.ts";
+import { meterOf, serverMeterOf } from "./meter.ts";
 import { full, quick, type Sizes, type Suite, suites, titles } from "./plan.ts";
 import { type Runner, race, watchLoops } from "./race.ts";
 import { type Report, render } from "./report.ts";
@@ -91,54 +93,56 @@ async function runSuite(suite: Suite, choice: Choice, report: Growing): Promise<
   }
   // Stock durability (fsync, synchronous_commit and full_page_writes are on) and stock memory.
   await using server = await startPostgres({ settings: { shared_buffers: "128MB", max_connections: "100" } });
-  await runOn(suite, choice, report, server);
+  const admin = new pg.Client({ connectionString: server.url });
+  await admin.connect();
+  try {
+    report.anchors.push({ what: "loopback round trip, SELECT 1", latency: await measureRoundTrip(admin) });
+    await runOn(suite, choice, report, { server, admin });
+  } finally {
+    await admin.end();
+  }
 }
 
-async function runOn(suite: Suite, choice: Choice, report: Growing, server: PostgresServer | undefined): Promise<void> {
+/** A server that runs, and a connection to it that may do anything. */
+interface Served {
+  readonly server: PostgresServer;
+  readonly admin: pg.Client;
+}
+
+async function runOn(suite: Suite, choice: Choice, report: Growing, served: Served | undefined): Promise<void> {
   await using open = new AsyncDisposableStack();
-  const admin = server && new pg.Client({ connectionString: server.url });
-  if (admin) {
-    await admin.connect();
-    open.defer(() => admin.end());
-    report.anchors.push({ what: "loopback round trip, SELECT 1", latency: await measureRoundTrip(admin) });
-  }
   const runners: Runner[] = [];
   for (const name of [suite.ours, ...suite.peers]) {
-    const runner = await enter(name, choice, report, admin, server);
-    if (runner) {
+    say(`${titles[name]}: ${choice.sizes.keys} keys`);
+    try {
+      const runner = await enter(name, choice, served);
       open.use(runner.rival);
       runners.push(runner);
+      await runner.rival.load(choice.sizes.keys);
+    } catch (error) {
+      if (!(error instanceof MissingError)) throw error;
+      report.absent.push(`${name}: not installed (${error.message.split(/ imported from|\n/)[0]})`);
     }
   }
   await raceAll(suite, runners, choice, report);
 }
 
-/** Starts a contestant's process and fills its store. */
-async function enter(
-  name: ContestantName,
-  { folder, sizes, profiles }: Choice,
-  report: Growing,
-  admin: pg.Client | undefined,
-  server: PostgresServer | undefined,
-): Promise<Runner | undefined> {
+/** Starts a contestant's process. */
+async function enter(name: ContestantName, { folder, profiles }: Choice, served: Served | undefined): Promise<Runner> {
   const own = join(folder, name);
   mkdirSync(own);
-  const database = name.replaceAll("-", "_");
-  if (admin) await admin.query(`CREATE DATABASE ${database}`);
-  const serverUrl = server?.url.replace(/[^/]+$/, database);
   const nodeOptions =
     profiles !== undefined && name.startsWith("ashlar-") ? ["--cpu-prof", `--cpu-prof-dir=${profiles}`] : [];
-  say(`${titles[name]}: ${sizes.keys} keys`);
-  try {
-    const rival = await Rival.open(name, { folder: own, serverUrl }, nodeOptions);
-    await rival.load(sizes.keys);
-    if (admin) return { rival, countWrites: serverWriteCounter(folder, admin) };
-    return { rival, countWrites: name === "ashlar-memory" ? countNoWrites : processWriteCounter(folder, rival.pid) };
-  } catch (error) {
-    if (!(error instanceof MissingError)) throw error;
-    report.absent.push(`${name}: not installed (${error.message.split(/ imported from|\n/)[0]})`);
-    return undefined;
+  if (served === undefined) {
+    const rival = await Rival.open(name, { folder: own, serverUrl: undefined }, nodeOptions);
+    return { rival, meter: meterOf(folder, rival.pid) };
   }
+  const { server, admin } = served;
+  const database = name.replaceAll("-", "_");
+  await admin.query(`CREATE DATABASE ${database}`);
+  const serverUrl = server.url.replace(/[^/]+$/, database);
+  const rival = await Rival.open(name, { folder: own, serverUrl }, nodeOptions);
+  return { rival, meter: serverMeterOf(folder, rival.pid, server, admin) };
 }
 
 async function raceAll(suite: Suite, runners: readonly Runner[], choice: Choice, report: Growing): Promise<void> {
@@ -166,36 +170,6 @@ function choose<T>(given: string | undefined, all: readonly T[], nameOf: (item: 
     process.exit(2);
   }
   return all.filter((item) => names.includes(nameOf(item)));
-}
-
-function describeMachine(): string[] {
-  const memory = (totalmem() / 2 ** 30).toFixed(0);
-  return [
-    `${cpus()[0]?.model.trim()}, ${availableParallelism()} processors, ${memory} GiB, ${type()} ${release()}`,
-    `Node ${process.versions.node}, SQLite ${process.versions["sqlite"]}${versionOf("pg")}${versionOf("@deno/kv")}${postgresVersion()}`,
-    `load ${load()} before`,
-  ];
-}
-
-function load(): string {
-  return loadavg()
-    .slice(0, 2)
-    .map((value) => value.toFixed(1))
-    .join(", ");
-}
-
-function versionOf(name: string): string {
-  try {
-    const manifest = new URL(`node_modules/${name}/package.json`, import.meta.url);
-    return `, ${name} ${JSON.parse(readFileSync(manifest, "utf8")).version}`;
-  } catch {
-    return "";
-  }
-}
-
-function postgresVersion(): string {
-  const version = /\/postgresql\/(\d+)\//.exec(findPostgres() ?? "")?.[1];
-  return version === undefined ? "" : `, PostgreSQL ${version}`;
 }
 
 function say(what: string): void {
