@@ -41,6 +41,12 @@ export interface Runtime {
   readonly clock: Clock;
   readonly random: Random;
   readonly timers: Timers;
+  /**
+   * Whether to take a path that is correct but rare: a batch of one, a cache that is empty, a retry that nobody needed. Always
+   * false in production; a simulation says yes now and then, and counts by label. After FoundationDB's BUGGIFY.
+   * @param label names the path, such as "group-commit: flush early"
+   */
+  maybe(label: string): boolean;
 }
 
 /** Node keeps delays in a signed 32-bit integer and turns a longer one into 1 ms. */
@@ -104,6 +110,7 @@ export const systemRuntime: Runtime = {
     bytes: (n) => randomFillSync(new Uint8Array(n)),
   },
   timers: { after, immediate },
+  maybe: () => false,
 };
 
 /**

@@ -49,6 +49,7 @@ export function createManualRuntime(start = 1_700_000_000_000): ManualRuntime {
     clock: { now: () => wallClockOffset + elapsed, monotonic: () => elapsed },
     random: { next, bytes: (n) => Uint8Array.from({ length: n }, () => next() * 256) },
     timers: { after: (ms, fn) => schedule(ms, fn), immediate: (fn) => schedule(0, fn) },
+    maybe: () => false,
     advance,
     setWallClock: (ms) => {
       wallClockOffset = ms - elapsed;

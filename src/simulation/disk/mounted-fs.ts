@@ -1,0 +1,147 @@
+import { constants, type PathLike } from "node:fs";
+import { FsRefusal } from "./fs-error.ts";
+import { createNameCalls, directoryAt } from "./name-calls.ts";
+import { direntOf, statsOf } from "./node-stats.ts";
+import type { DiskNode } from "./nodes.ts";
+import { type OpenFlags, parseOpenFlags } from "./open-flags.ts";
+import { absolutePath, pathText } from "./path-walk.ts";
+import type { SessionCalls } from "./session-calls.ts";
+import { encodingOf, OpenFile } from "./virtual-file-handle.ts";
+import type { Bytes, VirtualFs, WriteFileOptions } from "./virtual-fs.ts";
+import type { Volume } from "./volume.ts";
+
+type ReadOptions = { encoding?: BufferEncoding | null; flag?: string | number } | BufferEncoding | null;
+type WriteOptions = WriteFileOptions | BufferEncoding | null;
+
+/** The file system over the calls of one process. What Node does in several system calls takes several here too. */
+export function createFs(calls: SessionCalls): VirtualFs {
+  return { ...createNameCalls(calls), ...createContentCalls(calls), ...createQueryCalls(calls) };
+}
+
+type ContentCalls = Pick<VirtualFs, "open" | "readFile" | "writeFile" | "appendFile" | "truncate" | "copyFile">;
+
+function createContentCalls(calls: SessionCalls): ContentCalls {
+  function open(path: string, flags: string | number | undefined, syscall = "open", dest?: string): Promise<OpenFile> {
+    const parsed = parseOpenFlags(flags);
+    const effect = parsed.create || parsed.truncate ? "write" : "none";
+    return calls.run({ syscall, path, dest }, effect, () => {
+      const node = openNow(calls.volume, dest ?? path, parsed, calls.now());
+      return new OpenFile(calls, node, parsed, calls.addOpen(node));
+    });
+  }
+
+  async function write(
+    path: PathLike,
+    data: string | Bytes,
+    options: WriteOptions | undefined,
+    flags: string,
+  ): Promise<void> {
+    const { flag = flags, flush = false } = typeof options === "object" ? (options ?? {}) : {};
+    await using file = await open(pathText(path), flag);
+    await file.writeFile(data, encodingOf(options));
+    if (flush) await file.sync();
+  }
+
+  async function readFile(path: PathLike, options?: ReadOptions): Promise<Buffer | string> {
+    await using file = await open(pathText(path), (typeof options === "object" && options?.flag) || "r");
+    const content = await file.readFile();
+    const encoding = encodingOf(options);
+    return encoding ? content.toString(encoding) : content;
+  }
+
+  async function copyFile(from: PathLike, to: PathLike, mode = 0): Promise<void> {
+    const [path, dest] = [pathText(from, "src"), pathText(to, "dest")];
+    await using source = await open(path, "r", "copyfile");
+    const exclusive = mode & constants.COPYFILE_EXCL ? constants.O_EXCL : 0;
+    const flags = constants.O_WRONLY | constants.O_CREAT | exclusive;
+    await using target = await open(path, flags, "copyfile", dest);
+    const [before, after] = [await source.stat(), await target.stat()];
+    if (before.ino === after.ino) return;
+    const content = await source.readFile();
+    await target.truncate(0);
+    await target.writeFile(content);
+  }
+
+  return {
+    open: async (path, flags) => open(pathText(path), flags),
+    readFile: readFile as VirtualFs["readFile"],
+    writeFile: (path, data, options) => write(path, data, options, "w"),
+    appendFile: (path, data, options) => write(path, data, options, "a"),
+    copyFile,
+    truncate: async (path, length) => {
+      await using file = await open(pathText(path), "r+");
+      await file.truncate(length);
+    },
+  };
+}
+
+function openNow(volume: Volume, path: string, flags: OpenFlags, now: number): DiskNode {
+  const place = volume.walk(path);
+  const { node } = place;
+  if (!node) {
+    if (!flags.create) throw new FsRefusal("ENOENT");
+    if (place.slash) throw new FsRefusal("EISDIR");
+    return volume.createFile(place, now);
+  }
+  if (flags.create && flags.exclusive) throw new FsRefusal("EEXIST");
+  if (node.kind === "directory") {
+    if (flags.write || flags.create || flags.truncate) throw new FsRefusal("EISDIR");
+    return node;
+  }
+  if (flags.directory) throw new FsRefusal("ENOTDIR");
+  if (flags.truncate) volume.truncate(node, 0, now);
+  return node;
+}
+
+type QueryCalls = Pick<VirtualFs, "readdir" | "stat" | "lstat" | "access" | "realpath" | "utimes">;
+
+function createQueryCalls(calls: SessionCalls): QueryCalls {
+  const { volume } = calls;
+
+  function stat(syscall: string): VirtualFs["stat"] {
+    return async (path) => {
+      const text = pathText(path);
+      return await calls.run({ syscall, path: text }, "none", () => statsOf(volume.find(text), volume.sectorSize));
+    };
+  }
+
+  async function readdir(path: PathLike, options?: { withFileTypes?: boolean } | BufferEncoding | null) {
+    const text = pathText(path);
+    const entries = await calls.run({ syscall: "scandir", path: text }, "read", () =>
+      [...directoryAt(volume, text).entries].sort(([a], [b]) => (a < b ? -1 : 1)),
+    );
+    const withFileTypes = typeof options === "object" && options?.withFileTypes === true;
+    return entries.map(([name, node]) => (withFileTypes ? direntOf(name, text, node) : name));
+  }
+
+  return {
+    stat: stat("stat"),
+    lstat: stat("lstat"),
+    readdir: readdir as VirtualFs["readdir"],
+    access: async (path) => {
+      const text = pathText(path);
+      await calls.run({ syscall: "access", path: text }, "none", () => volume.find(text));
+    },
+    realpath: async (path) => {
+      const text = pathText(path);
+      return await calls.run({ syscall: "realpath", path: text }, "none", () => {
+        const place = volume.walk(text);
+        if (!place.node) throw new FsRefusal("ENOENT");
+        return absolutePath(place);
+      });
+    },
+    utimes: async (path, _accessed, modified) => {
+      const text = pathText(path);
+      await calls.run({ syscall: "utime", path: text }, "write", () => {
+        const node = volume.find(text);
+        node.modified = milliseconds(modified);
+        node.changed = calls.now();
+      });
+    },
+  };
+}
+
+/** Node takes times in seconds. */
+function milliseconds(time: number | string | Date): number {
+  return time instanceof Date ? time.getTime() : Number(time) * 1000;
+}

@@ -1,0 +1,92 @@
+import { createDice, type Dice } from "../dice.ts";
+import type { FaultPlan, FaultSite } from "../fault-plan.ts";
+import type { Label, Trace } from "../trace.ts";
+
+/** Says which messages do not get through: one active partition. */
+export interface Cut {
+  blocks(from: string, to: string): boolean;
+}
+
+/** The way from one machine to another. */
+export interface Link {
+  readonly from: string;
+  readonly to: string;
+  readonly label: Label;
+  /** Milliseconds that a message takes, spikes included. */
+  latency(): number;
+  /** Whether nothing gets through now. */
+  readonly cut: boolean;
+  readonly loss: FaultSite;
+  readonly duplicate: FaultSite;
+  readonly reset: FaultSite;
+  readonly halfOpen: FaultSite;
+  readonly dice: Dice;
+}
+
+export interface LinksOptions {
+  readonly seed: number;
+  readonly plan: FaultPlan;
+  readonly trace: Trace;
+  /** Shortest and mean latency of a link in milliseconds; each link draws its own mean from half to twice this. */
+  readonly latency: readonly [shortest: number, mean: number];
+}
+
+/** All ways between machines, and what cuts them. */
+export class Links {
+  readonly #options: LinksOptions;
+  readonly #links = new Map<string, Link>();
+  readonly #cuts = new Set<Cut>();
+
+  constructor(options: LinksOptions) {
+    this.#options = options;
+  }
+
+  /** Cuts what it blocks until the function that this returns is called. */
+  cut(cut: Cut): () => void {
+    this.#cuts.add(cut);
+    return () => void this.#cuts.delete(cut);
+  }
+
+  /** Whether a message sent now would get through, faults of chance aside. A machine always hears itself. */
+  reaches(from: string, to: string): boolean {
+    if (from === to) return true;
+    for (const cut of this.#cuts) if (cut.blocks(from, to)) return false;
+    return true;
+  }
+
+  link(from: string, to: string): Link {
+    const name = `${from}→${to}`;
+    let link = this.#links.get(name);
+    if (!link) {
+      link = this.#create(from, to, name);
+      this.#links.set(name, link);
+    }
+    return link;
+  }
+
+  #create(from: string, to: string, name: string): Link {
+    const { seed, plan, trace } = this.#options;
+    const dice = createDice(seed, `link ${name}`);
+    const [shortest, usual] = from === to ? [0.01, 0.05] : this.#options.latency;
+    const mean = usual * dice.between(0.5, 2);
+    const spike = plan.site("delay", name);
+    const links = this;
+    return {
+      from,
+      to,
+      label: trace.label(`message ${name}`),
+      latency: () => {
+        const usually = shortest + dice.exponential(Math.max(0, mean - shortest));
+        return spike.strikes() ? usually * spike.dice.between(10, 100) : usually;
+      },
+      get cut() {
+        return !links.reaches(from, to);
+      },
+      loss: plan.site("loss", name),
+      duplicate: plan.site("duplicate", name),
+      reset: plan.site("reset", name),
+      halfOpen: plan.site("half-open", name),
+      dice,
+    };
+  }
+}

@@ -1,0 +1,282 @@
+import type { Incarnation } from "../incarnation.ts";
+import type { Link } from "./links.ts";
+import type { Host } from "./network.ts";
+
+export interface Listener {
+  readonly port: number;
+  close(): void;
+}
+
+/** One end of a stream of bytes. Set the handlers in the turn in which the connection is handed out. */
+export interface Connection {
+  readonly localAddress: string;
+  readonly remoteAddress: string;
+  /** Bytes arrived. */
+  onData: (bytes: Uint8Array) => void;
+  /** The other end will send no more. */
+  onEnd: () => void;
+  /** The connection is over: with an error, or because both ends have ended. Called once, last. */
+  onClose: (error?: Error) => void;
+  /** Sends bytes; `sent` is called when there is room for more. Bytes must not be changed afterwards. */
+  write(bytes: Uint8Array, sent?: () => void): void;
+  /** Sends no more. */
+  end(): void;
+  /** Breaks the connection: the other end gets ECONNRESET, this one `onClose` without an error. */
+  destroy(): void;
+  /** Stops reading: what arrives waits, and after a window's worth the sender waits too. */
+  pause(): void;
+  resume(): void;
+}
+
+interface Ends {
+  readonly near: Host;
+  readonly nearOwner: Incarnation;
+  readonly far: Host;
+  readonly farOwner: Incarnation;
+  readonly way: Link;
+  readonly back: Link;
+}
+
+/** Both ends of a new connection. */
+export function openConnection({ near, nearOwner, far, farOwner, way, back }: Ends): [Connection, Connection] {
+  const a = new StreamEnd(near, nearOwner, way);
+  const b = new StreamEnd(far, farOwner, back);
+  a.join(b);
+  b.join(a);
+  return [a, b];
+}
+
+/** Bytes that may be on their way or unread in one direction before the sender has to wait. */
+const windowBytes = 64 * 1024;
+/** Waits before a lost segment is sent again, and how long until the sender gives up. */
+const retransmitMs = 200;
+const longestRetransmitMs = 3_000;
+const giveUpMs = 20_000;
+
+interface Segment {
+  /** `undefined`: the end of the stream. */
+  readonly bytes: Uint8Array | undefined;
+  readonly sent: (() => void) | undefined;
+}
+
+class StreamEnd implements Connection {
+  readonly #host: Host;
+  readonly #owner: Incarnation;
+  /** Towards the other end. */
+  readonly #link: Link;
+  readonly #forgetDeath: () => void;
+  #peer!: StreamEnd;
+  /** Not sent yet for want of room in the window. */
+  readonly #outgoing: Segment[] = [];
+  #inFlight = 0;
+  /** The segment sent last was lost and will be sent again: those behind it wait. */
+  #retrying = false;
+  /** When the segment sent last arrives: no later one arrives before. */
+  #tail = 0;
+  readonly #unread: (Uint8Array | undefined)[] = [];
+  #reading = true;
+  #ended = false;
+  #peerEnded = false;
+  #closed = false;
+  /** Nothing that is sent arrives any more, and nobody says so. */
+  #deaf = false;
+  onData: (bytes: Uint8Array) => void = () => {};
+  onEnd: () => void = () => {};
+  onClose: (error?: Error) => void = () => {};
+
+  constructor(host: Host, owner: Incarnation, link: Link) {
+    this.#host = host;
+    this.#owner = owner;
+    this.#link = link;
+    this.#forgetDeath = owner.onDeath(() => this.#died());
+  }
+
+  join(peer: StreamEnd): void {
+    this.#peer = peer;
+  }
+
+  get localAddress(): string {
+    return this.#host.name;
+  }
+
+  get remoteAddress(): string {
+    return this.#link.to;
+  }
+
+  write(bytes: Uint8Array, sent?: () => void): void {
+    if (this.#closed || this.#ended) return;
+    this.#outgoing.push({ bytes, sent });
+    this.#fill();
+  }
+
+  end(): void {
+    if (this.#closed || this.#ended) return;
+    this.#ended = true;
+    this.#outgoing.push({ bytes: undefined, sent: undefined });
+    this.#fill();
+  }
+
+  destroy(): void {
+    if (this.#closed) return;
+    const finished = this.#ended && this.#peerEnded;
+    this.#close();
+    if (!finished) this.#tellReset();
+  }
+
+  pause(): void {
+    this.#reading = false;
+  }
+
+  resume(): void {
+    if (this.#reading) return;
+    this.#reading = true;
+    this.#owner.schedule(0, this.#link.label, () => this.#read());
+  }
+
+  /** Sends while there is room and no earlier segment is being sent again. */
+  #fill(): void {
+    while (!this.#retrying && !this.#closed && this.#inFlight < windowBytes) {
+      const segment = this.#outgoing.shift();
+      if (!segment) return;
+      this.#inFlight += segment.bytes?.length ?? 0;
+      this.#transmit(segment, 0);
+    }
+  }
+
+  /** @param waited milliseconds since it was first tried */
+  #transmit(segment: Segment, waited: number): void {
+    if (this.#closed || this.#deaf) return;
+    const link = this.#link;
+    if (!this.#peer.#owner.alive && this.#peer.#host.powered && !link.cut) {
+      this.#hearReset(link.latency());
+      return;
+    }
+    if (link.reset.strikes()) {
+      this.#break(resetError());
+      this.#peer.#break(resetError());
+      return;
+    }
+    if (link.halfOpen.strikes()) {
+      this.#deaf = true;
+      this.#owner.schedule(giveUpMs, link.label, () => this.#break(timeoutError()));
+      this.#peer.#deaf = true;
+      if (link.halfOpen.dice.hits(0.5)) this.#peer.#break(resetError());
+      return;
+    }
+    if (link.cut || !this.#peer.#owner.alive || link.loss.strikes()) {
+      this.#retry(segment, waited);
+      return;
+    }
+    const now = this.#owner.trueNow;
+    this.#tail = Math.max(this.#tail + 1e-6, now + link.latency());
+    this.#peer.#arriveIn(this.#tail - now, segment);
+    if (segment.bytes === undefined && this.#peerEnded) this.#close();
+  }
+
+  #retry(segment: Segment, waited: number): void {
+    if (waited >= giveUpMs) {
+      this.#break(timeoutError());
+      return;
+    }
+    this.#retrying = true;
+    const wait = Math.min(longestRetransmitMs, retransmitMs + waited);
+    this.#owner.schedule(wait, this.#link.label, () => {
+      this.#retrying = false;
+      this.#transmit(segment, waited + wait);
+      this.#fill();
+    });
+  }
+
+  #arriveIn(ms: number, segment: Segment): void {
+    this.#owner.schedule(ms, this.#peer.#link.label, () => {
+      if (this.#closed) {
+        this.#tellReset();
+        return;
+      }
+      this.#unread.push(segment.bytes);
+      this.#peer.#acknowledged(segment, this.#link.latency());
+      this.#read();
+    });
+  }
+
+  /** The other end has the segment; what it has not read yet still fills the window. */
+  #acknowledged(segment: Segment, latency: number): void {
+    this.#owner.schedule(latency, this.#link.label, () => segment.sent?.());
+  }
+
+  #read(): void {
+    while (this.#reading && !this.#closed && this.#unread.length > 0) {
+      const bytes = this.#unread.shift();
+      if (bytes === undefined) {
+        this.#peerEnded = true;
+        this.onEnd();
+        if (this.#ended) this.#close();
+        return;
+      }
+      this.#peer.#roomFor(bytes.length, this.#link.latency());
+      this.onData(bytes);
+    }
+  }
+
+  #roomFor(bytes: number, latency: number): void {
+    this.#owner.schedule(latency, this.#link.label, () => {
+      this.#inFlight -= bytes;
+      this.#fill();
+    });
+  }
+
+  #died(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    // The kernel of a machine that still has power answers for the dead process.
+    if (this.#host.powered) this.#tellReset();
+  }
+
+  /** Whoever is not told finds out when it sends, or never. */
+  #tellReset(): void {
+    if (!this.#link.cut && !this.#deaf) this.#peer.#hearReset(this.#link.latency());
+  }
+
+  #hearReset(ms: number): void {
+    this.#owner.schedule(ms, this.#link.label, () => this.#close(resetError()));
+  }
+
+  #break(error: Error): void {
+    this.#owner.schedule(0, this.#link.label, () => this.#close(error));
+  }
+
+  #close(error?: Error): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#outgoing.length = 0;
+    this.#forgetDeath();
+    this.onClose(error);
+  }
+}
+
+function resetError(): Error {
+  return Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET", syscall: "read", errno: -104 });
+}
+
+function timeoutError(): Error {
+  return Object.assign(new Error("read ETIMEDOUT"), { code: "ETIMEDOUT", syscall: "read", errno: -110 });
+}
+
+export function refusedError(host: string, port: number): Error {
+  return Object.assign(new Error(`connect ECONNREFUSED ${host}:${port}`), {
+    code: "ECONNREFUSED",
+    syscall: "connect",
+    errno: -111,
+    address: host,
+    port,
+  });
+}
+
+export function unknownHostError(host: string): Error {
+  return Object.assign(new Error(`getaddrinfo ENOTFOUND ${host}`), {
+    code: "ENOTFOUND",
+    syscall: "getaddrinfo",
+    errno: -3008,
+    hostname: host,
+  });
+}

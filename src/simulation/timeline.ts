@@ -1,0 +1,49 @@
+/** Something that a reader of a run may want to see. */
+export interface TimelineEntry {
+  /** Milliseconds since the beginning. */
+  readonly at: number;
+  /** The machine that it happened on; "world" for what concerns all. */
+  readonly machine: string;
+  readonly kind:
+    | "start"
+    | "crash"
+    | "pause"
+    | "resume"
+    | "fault"
+    | "heal"
+    | "log"
+    | "call"
+    | "return"
+    | "message"
+    | "failure";
+  readonly text: string;
+  /** The other machine, of a message. */
+  readonly to?: string;
+}
+
+/** Keeps the last entries. */
+export class Timeline {
+  readonly #entries: TimelineEntry[] = [];
+  readonly #keep: number;
+  readonly #now: () => number;
+
+  /** @param keep entries at most; 0: none */
+  constructor(keep: number, now: () => number) {
+    this.#keep = keep;
+    this.#now = now;
+  }
+
+  get on(): boolean {
+    return this.#keep > 0;
+  }
+
+  add(machine: string, kind: TimelineEntry["kind"], text: string, to?: string): void {
+    if (this.#keep === 0) return;
+    this.#entries.push({ at: this.#now(), machine, kind, text, ...(to !== undefined && { to }) });
+    if (this.#entries.length > 2 * this.#keep) this.#entries.splice(0, this.#entries.length - this.#keep);
+  }
+
+  get entries(): readonly TimelineEntry[] {
+    return this.#entries.slice(-this.#keep);
+  }
+}
