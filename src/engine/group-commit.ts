@@ -110,7 +110,8 @@ export class GroupCommit {
     this.#scheduled = true;
     this.#runtime.timers.immediate(() => {
       this.#scheduled = false;
-      this.#flush();
+      if (this.#runtime.maybe("group commit: wait another turn")) this.#schedule();
+      else this.#flush();
     });
   }
 
@@ -123,7 +124,8 @@ export class GroupCommit {
   }
 
   #gather(): Waiting[] {
-    const { commits, bytes } = this.#driver.flush;
+    const { bytes } = this.#driver.flush;
+    const commits = this.#runtime.maybe("group commit: flush one commit alone") ? 1 : this.#driver.flush.commits;
     const batch: Waiting[] = [];
     let size = 0;
     while (batch.length < commits && this.#ring.length > 0) {

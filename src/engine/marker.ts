@@ -38,7 +38,10 @@ export class Marker {
     for (;;) {
       const key = encodeKey(["marker", this.#next()], systemPrefix);
       try {
-        return await this.#commits.submit(marked(commit, key), lane, signal);
+        const outcome = await this.#commits.submit(marked(commit, key), lane, signal);
+        const doubts = outcome.ok && this.#runtime.maybe("transact: doubt the answer");
+        if (!doubts) return outcome;
+        return (await this.#wasApplied(key, lane, signal, undefined).catch(() => false)) ? "applied" : outcome;
       } catch (error) {
         if (!isAshlarError(error, "OUTCOME_UNKNOWN") || signal.aborted) throw error;
         if (await this.#wasApplied(key, lane, signal, error)) return "applied";

@@ -60,7 +60,7 @@ export class Sweeper {
   async #sweep(): Promise<void> {
     let swept = 0;
     try {
-      swept = await this.#driver.sweep(batch);
+      swept = await this.#driver.sweep(this.#runtime.maybe("sweep: one entry") ? 1 : batch);
     } catch {
       // An engine that is away has nothing to sweep; the next round tries again, and whoever reads or commits hears of it.
     }

@@ -57,6 +57,7 @@ export class Transactor {
     for (let number = 1; number <= attempts; number++) {
       if (scope.signal.aborted) throw withCause(scope.signal.reason, last);
       const attempt = new Attempt(this.#driver, scope.signal);
+      const inVain = number === 1 && attempts > 1 && this.#runtime.maybe("transact: a first attempt in vain");
       try {
         return await this.#once(
           attempt,
@@ -64,6 +65,7 @@ export class Transactor {
           lane,
           fn,
           scope.signal,
+          inVain,
         );
       } catch (error) {
         if (!(error instanceof Retry))
@@ -110,10 +112,12 @@ export class Transactor {
     lane: string,
     fn: (tx: Transaction) => T | Promise<T>,
     signal: AbortSignal,
+    inVain: boolean,
   ): Promise<T> {
     try {
       const value = await this.#run(attempt, tx, lane, fn, signal);
       attempt.end();
+      if (inVain) throw new Retry(undefined);
       if (!attempt.isTrivial) attempt.settle(await this.#commit(attempt, lane, signal));
       return value;
     } catch (error) {

@@ -148,6 +148,7 @@ export class WatchHub {
       for (const watcher of this.#ranges) if (watcher.covers(change.key)) watcher.note(change);
     }
     for (const barrier of this.#barriers) if (barrier.target <= this.#position) this.#release(barrier);
+    if (this.#runtime.maybe("watch: lose the place")) this.#reset();
     for (const topic of topics) for (const listener of this.#topics.get(toBinaryString(topic)) ?? []) listener.wake();
   }
 

@@ -45,6 +45,8 @@ export class Run {
   readonly #clients: Clients;
   readonly #nemesis: Nemesis;
   readonly #verification: Verification;
+  readonly #world: World;
+  readonly #enter: Surroundings["enter"];
   #failure: Failure | undefined;
 
   constructor(options: RunOptions, patched?: PatchedGlobals) {
@@ -72,76 +74,34 @@ export class Run {
     });
     this.#plan.healed = true;
     this.#rarePaths = new RarePaths(this.#plan);
-    const process = (name: string, clock: LocalClock): Incarnation =>
-      new Incarnation({
-        name,
-        loop: this.#loop,
-        trace: this.#trace,
-        clock,
-        dice: createDice(seed, `program ${name}`),
-        maybe: () => false,
-        enter: patched ? (incarnation, run) => patched.enter(incarnation, run) : (_, run) => run(),
-        onError: (incarnation, error) => this.#uncaught(incarnation, error),
-      });
-    this.#outside = process("world", new LocalClock(now));
-    const serverMachine = process(engineHost, new LocalClock(now));
+    this.#enter = patched ? (incarnation, run) => patched.enter(incarnation, run) : (_, run) => run();
+    this.#outside = this.#process("world");
+    const serverMachine = this.#process(engineHost);
     this.#fabric = new Fabric(new Links({ seed, plan: this.#plan, trace: this.#trace, latency: scenario.latency }));
     this.#fabric.add(bareHost(engineHost, serverMachine));
     const server = (scenario.engine ?? memoryServer)(serverMachine.runtime);
     this.#engine = createEngine(server.open(), { runtime: this.#outside.runtime });
     this.#recorder = createRecorder({ now, ...(scenario.isDefinite && { isDefinite: scenario.isDefinite }) });
-    const surroundings: Surroundings = {
-      seed,
-      loop: this.#loop,
-      trace: this.#trace,
-      plan: this.#plan,
-      fabric: this.#fabric,
-      timeline: this.#timeline,
-      rarePaths: this.#rarePaths,
-      server: { machine: serverMachine, engine: server },
-      serviceTime: [0.1, 0.5],
-      enter: patched ? (incarnation, run) => patched.enter(incarnation, run) : (_, run) => run(),
-      onError: (incarnation, error) => this.#uncaught(incarnation, error),
-      peers: (role) => this.#machines.namesOf(role),
-    };
-    const world = this.#createWorld();
-    this.#machines = new Machines({
-      scenario,
-      surroundings,
-      world: this.#outside,
-      fail: (failure) => this.#fail(failure),
-    });
+    this.#world = this.#createWorld();
+    const surroundings = this.#createSurroundings({ machine: serverMachine, engine: server });
+    const fail = this.#fail.bind(this);
+    this.#machines = new Machines({ scenario, surroundings, world: this.#outside, fail });
     this.#verification = new Verification({
       scenario,
-      world,
+      world: this.#world,
       outside: this.#outside,
       label: this.#trace.label("world verification"),
-      fail: (failure) => this.#fail(failure),
+      fail,
     });
     this.#clients = new Clients({
       scenario,
       surroundings,
       recorder: this.#recorder,
       onReturn: () => this.#verification.soon(),
-      fail: (failure) => this.#fail(failure),
+      fail,
     });
-    this.#nemesis = new Nemesis({
-      seed,
-      plan: this.#plan,
-      world: this.#outside,
-      victims: this.#machines.victims({
-        hosts: () => this.#fabric.names,
-        cut: (cut) => this.#fabric.links.cut(cut),
-        leader: () => scenario.leader?.(world),
-        stallEngine: (stalled) => (stalled ? serverMachine.pause() : serverMachine.resume()),
-        clientClock: (name) => this.#clients.clockOf(name),
-      }),
-      onFault: (machine, text) => this.#timeline.add(machine, "fault", text),
-    });
-    this.#world = world;
+    this.#nemesis = this.#createNemesis(serverMachine);
   }
-
-  readonly #world: World;
 
   async execute(): Promise<SimulationResult> {
     const { signal } = this.#options;
@@ -243,6 +203,53 @@ export class Run {
     this.#machines.end();
     this.#fabric.host(engineHost)?.incarnation?.die();
     this.#outside.die();
+  }
+
+  /** A process that nothing happens to. */
+  #process(name: string): Incarnation {
+    return new Incarnation({
+      name,
+      loop: this.#loop,
+      trace: this.#trace,
+      clock: new LocalClock(() => this.#loop.now),
+      dice: createDice(this.#options.seed, `program ${name}`),
+      maybe: () => false,
+      enter: this.#enter,
+      onError: (incarnation, error) => this.#uncaught(incarnation, error),
+    });
+  }
+
+  #createSurroundings(server: Surroundings["server"]): Surroundings {
+    return {
+      seed: this.#options.seed,
+      loop: this.#loop,
+      trace: this.#trace,
+      plan: this.#plan,
+      fabric: this.#fabric,
+      timeline: this.#timeline,
+      rarePaths: this.#rarePaths,
+      server,
+      serviceTime: [0.1, 0.5],
+      enter: this.#enter,
+      onError: (incarnation, error) => this.#uncaught(incarnation, error),
+      peers: (role) => this.#machines.namesOf(role),
+    };
+  }
+
+  #createNemesis(server: Incarnation): Nemesis {
+    return new Nemesis({
+      seed: this.#options.seed,
+      plan: this.#plan,
+      world: this.#outside,
+      victims: this.#machines.victims({
+        hosts: () => this.#fabric.names,
+        cut: (cut) => this.#fabric.links.cut(cut),
+        leader: () => this.#scenario.leader?.(this.#world),
+        stallEngine: (stalled) => (stalled ? server.pause() : server.resume()),
+        clientClock: (name) => this.#clients.clockOf(name),
+      }),
+      onFault: (machine, text) => this.#timeline.add(machine, "fault", text),
+    });
   }
 
   #createWorld(): World {

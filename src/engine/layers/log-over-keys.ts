@@ -48,6 +48,7 @@ export function overKeys(limits: Limits): Limits {
 
 class KeyedLog {
   readonly #inner: Driver;
+  readonly #runtime: Runtime;
   readonly #gate: CommitGate;
   readonly #clock: EngineClock;
   readonly #translator: AppendTranslator;
@@ -57,6 +58,7 @@ class KeyedLog {
   constructor(inner: Driver, runtime: Runtime) {
     this.#inner = inner;
     this.#gate = new CommitGate(inner);
+    this.#runtime = runtime;
     this.#clock = new EngineClock(inner, runtime);
     this.#translator = new AppendTranslator(runtime);
     this.#reader = new TopicReader(inner);
@@ -121,8 +123,10 @@ class KeyedLog {
 
   #appended({ appends }: Translation, outcome: RawOutcome): void {
     if (!outcome.ok) return;
-    for (const [i, { keys, append }] of appends.entries())
+    for (const [i, { keys, append }] of appends.entries()) {
       this.#packer.appended(keys, outcome.offsets[i] as number, append.records);
+      if (this.#runtime.maybe("log: pack the tail early")) this.#packer.pack(keys).catch(() => {});
+    }
   }
 
   async #trim(topic: Uint8Array, before: number): Promise<void> {

@@ -51,6 +51,12 @@ export function describeFailure(failure: unknown, call: FsCall): unknown {
   return failure instanceof FsRefusal ? fsError(failure.code, call) : failure;
 }
 
+/** The same error, said of a call that was made of several. */
+export function aboutCall(error: unknown, call: FsCall): unknown {
+  const code = (error as { readonly code?: unknown }).code;
+  return typeof code === "string" && code in table ? fsError(code as FsErrorCode, call) : error;
+}
+
 /** Node's error for an argument that no file system can take. */
 export function badArgument(name: string, given: unknown): TypeError {
   const error = new TypeError(`The argument '${name}' is invalid. Received ${String(given)}`);

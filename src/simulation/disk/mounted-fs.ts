@@ -1,6 +1,6 @@
 import { constants, type PathLike } from "node:fs";
-import { FsRefusal } from "./fs-error.ts";
-import { createNameCalls, directoryAt } from "./name-calls.ts";
+import { aboutCall, type FsCall, FsRefusal } from "./fs-error.ts";
+import { createNameCalls, directoryAt, unlinkNow } from "./name-calls.ts";
 import { direntOf, statsOf } from "./node-stats.ts";
 import type { DiskNode } from "./nodes.ts";
 import { type OpenFlags, parseOpenFlags } from "./open-flags.ts";
@@ -21,11 +21,15 @@ export function createFs(calls: SessionCalls): VirtualFs {
 type ContentCalls = Pick<VirtualFs, "open" | "readFile" | "writeFile" | "appendFile" | "truncate" | "copyFile">;
 
 function createContentCalls(calls: SessionCalls): ContentCalls {
-  function open(path: string, flags: string | number | undefined, syscall = "open", dest?: string): Promise<OpenFile> {
+  /** @param call what errors are about, if not this `open` */
+  async function open(
+    path: string,
+    flags?: string | number,
+    call: FsCall = { syscall: "open", path },
+  ): Promise<OpenFile> {
     const parsed = parseOpenFlags(flags);
-    const effect = parsed.create || parsed.truncate ? "write" : "none";
-    return calls.run({ syscall, path, dest }, effect, () => {
-      const node = openNow(calls.volume, dest ?? path, parsed, calls.now());
+    return await calls.run(call, parsed.create || parsed.truncate ? "write" : "none", () => {
+      const node = openNow(calls.volume, path, parsed, calls.now());
       return new OpenFile(calls, node, parsed, calls.addOpen(node));
     });
   }
@@ -51,15 +55,18 @@ function createContentCalls(calls: SessionCalls): ContentCalls {
 
   async function copyFile(from: PathLike, to: PathLike, mode = 0): Promise<void> {
     const [path, dest] = [pathText(from, "src"), pathText(to, "dest")];
-    await using source = await open(path, "r", "copyfile");
+    const call = { syscall: "copyfile", path, dest };
     const exclusive = mode & constants.COPYFILE_EXCL ? constants.O_EXCL : 0;
-    const flags = constants.O_WRONLY | constants.O_CREAT | exclusive;
-    await using target = await open(path, flags, "copyfile", dest);
-    const [before, after] = [await source.stat(), await target.stat()];
-    if (before.ino === after.ino) return;
-    const content = await source.readFile();
-    await target.truncate(0);
-    await target.writeFile(content);
+    await using source = await open(path, "r", call);
+    await using target = await open(dest, constants.O_WRONLY | constants.O_CREAT | exclusive, call);
+    try {
+      if ((await source.stat()).ino === (await target.stat()).ino) return;
+      await target.truncate(0);
+      await target.writeFile(await source.readFile());
+    } catch (error) {
+      await calls.run(call, "none", () => unlinkNow(calls.volume, dest, calls.now()));
+      throw aboutCall(error, call);
+    }
   }
 
   return {
@@ -78,9 +85,9 @@ function createContentCalls(calls: SessionCalls): ContentCalls {
 function openNow(volume: Volume, path: string, flags: OpenFlags, now: number): DiskNode {
   const place = volume.walk(path);
   const { node } = place;
+  if (place.slash && flags.create) throw new FsRefusal("EISDIR");
   if (!node) {
     if (!flags.create) throw new FsRefusal("ENOENT");
-    if (place.slash) throw new FsRefusal("EISDIR");
     return volume.createFile(place, now);
   }
   if (flags.create && flags.exclusive) throw new FsRefusal("EEXIST");
@@ -88,7 +95,7 @@ function openNow(volume: Volume, path: string, flags: OpenFlags, now: number): D
     if (flags.write || flags.create || flags.truncate) throw new FsRefusal("EISDIR");
     return node;
   }
-  if (flags.directory) throw new FsRefusal("ENOTDIR");
+  if (flags.directory || place.slash) throw new FsRefusal("ENOTDIR");
   if (flags.truncate) volume.truncate(node, 0, now);
   return node;
 }
@@ -125,9 +132,8 @@ function createQueryCalls(calls: SessionCalls): QueryCalls {
     realpath: async (path) => {
       const text = pathText(path);
       return await calls.run({ syscall: "realpath", path: text }, "none", () => {
-        const place = volume.walk(text);
-        if (!place.node) throw new FsRefusal("ENOENT");
-        return absolutePath(place);
+        volume.find(text);
+        return absolutePath(volume.walk(text));
       });
     },
     utimes: async (path, _accessed, modified) => {

@@ -1,7 +1,7 @@
 import type { PathLike } from "node:fs";
-import { FsRefusal, fsError } from "./fs-error.ts";
+import { type FsErrorCode, FsRefusal, fsError } from "./fs-error.ts";
 import type { DirectoryNode } from "./nodes.ts";
-import { absolutePath, type Place, pathText } from "./path-walk.ts";
+import { type Place, pathText } from "./path-walk.ts";
 import type { SessionCalls } from "./session-calls.ts";
 import type { VirtualFs } from "./virtual-fs.ts";
 import type { Volume } from "./volume.ts";
@@ -27,16 +27,16 @@ export function createNameCalls(calls: SessionCalls): NameCalls {
     await change("rmdir", text, () => rmdirNow(volume, text, now()));
   }
 
+  /** What others have removed meanwhile is as good as removed. */
   async function removeTree(path: string): Promise<void> {
-    const names = await calls.run({ syscall: "scandir", path }, "read", () => [
-      ...directoryAt(volume, path).entries.keys(),
-    ]);
-    for (const name of names.sort()) {
+    const found = await unlessGone(
+      calls.run({ syscall: "scandir", path }, "read", () => [...directoryAt(volume, path).entries]),
+    );
+    for (const [name, node] of found?.sort(([a], [b]) => (a < b ? -1 : 1)) ?? []) {
       const child = `${path}/${name}`;
-      if (await isDirectory(child)) await removeTree(child);
-      else await change("unlink", child, () => unlinkNow(volume, child, now()));
+      await (node.kind === "directory" ? removeTree(child) : unlessGone(unlink(child)));
     }
-    await change("rmdir", path, () => rmdirNow(volume, path, now()));
+    await unlessGone(rmdir(path));
   }
 
   function isDirectory(path: string): Promise<boolean> {
@@ -56,13 +56,10 @@ export function createNameCalls(calls: SessionCalls): NameCalls {
     },
     rm: async (path, options) => {
       const text = pathText(path);
-      try {
-        if (!(await isDirectory(text))) await unlink(text);
-        else if (options?.recursive) await removeTree(text);
-        else throw directoryRefused(text);
-      } catch (error) {
-        if (!(options?.force && (error as NodeJS.ErrnoException).code === "ENOENT")) throw error;
-      }
+      const found = await (options?.force ? unlessGone(isDirectory(text)) : isDirectory(text));
+      if (found === false) await unlessGone(unlink(text));
+      else if (found && options?.recursive) await removeTree(text);
+      else if (found) throw directoryRefused(text);
     },
     mkdir: (async (path: PathLike, options?: { recursive?: boolean } | number | null) => {
       const text = pathText(path);
@@ -80,6 +77,15 @@ export function createNameCalls(calls: SessionCalls): NameCalls {
   };
 }
 
+async function unlessGone<T>(work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
 /** @throws FsRefusal ENOENT, ENOTDIR */
 export function directoryAt(volume: Volume, path: string): DirectoryNode {
   const node = volume.find(path);
@@ -87,11 +93,13 @@ export function directoryAt(volume: Volume, path: string): DirectoryNode {
   return node;
 }
 
-function unlinkNow(volume: Volume, path: string, now: number): void {
+/** @throws FsRefusal ENOENT, EISDIR, ENOTDIR */
+export function unlinkNow(volume: Volume, path: string, now: number): void {
   const place = volume.walk(path);
   if (!place.isName) throw new FsRefusal("EISDIR");
   if (!place.node) throw new FsRefusal("ENOENT");
   if (place.node.kind === "directory") throw new FsRefusal("EISDIR");
+  if (place.slash) throw new FsRefusal("ENOTDIR");
   volume.remove(place, now);
 }
 
@@ -110,21 +118,31 @@ function mkdirNow(volume: Volume, path: string, now: number): void {
   volume.createDirectory(place, now);
 }
 
-/** Makes what is missing of the path; returns the first directory made. */
+/** Makes what is missing of the path, in the way of Node's own loop; returns the first directory made. */
 function mkdirTree(volume: Volume, path: string, now: number): string | undefined {
   let first: string | undefined;
-  const parts = path.split("/").filter((part) => part !== "");
-  if (parts.length === 0 && path === "") throw new FsRefusal("ENOENT");
-  let prefix = "";
-  for (const [index, part] of parts.entries()) {
-    prefix += `/${part}`;
-    const place = volume.walk(prefix);
-    if (place.node?.kind === "file") throw new FsRefusal(index === parts.length - 1 ? "EEXIST" : "ENOTDIR");
-    if (place.node) continue;
-    volume.createDirectory(place, now);
-    first ??= absolutePath(place);
+  const waiting = [path];
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    const code = codeOf(() => mkdirNow(volume, next, now));
+    if (code === undefined) first ??= next;
+    else if (code === "ENOENT") {
+      const parent = next.slice(0, Math.max(0, next.lastIndexOf("/")));
+      if (parent === "" || parent === next) throw new FsRefusal(code);
+      waiting.push(next, parent);
+    } else if (code !== "EEXIST") throw new FsRefusal(code);
+    else if (volume.find(next).kind === "file") throw new FsRefusal(waiting.length > 0 ? "ENOTDIR" : "EEXIST");
   }
   return first;
+}
+
+function codeOf(action: () => void): FsErrorCode | undefined {
+  try {
+    action();
+    return undefined;
+  } catch (error) {
+    if (error instanceof FsRefusal) return error.code;
+    throw error;
+  }
 }
 
 function renameNow(volume: Volume, from: string, to: string, now: number): void {

@@ -57,7 +57,6 @@ export function walk(root: DirectoryNode, path: string): Place {
   }
   checkLength(last);
   const node = directory.entries.get(last);
-  if (slash && node?.kind === "file") throw new FsRefusal("ENOTDIR");
   return { parents, names, directory, name: last, isName: true, node, slash };
 }
 

@@ -95,7 +95,7 @@ export class OpenFile implements VirtualFileHandle {
             position: positionOf(offsetOrPosition as number | null | undefined),
           }
         : cut(data, slice(offsetOrPosition, lengthOrEncoding as number | null | undefined, position));
-    return { bytesWritten: await this.#write(part.bytes, part.position, "write"), buffer: data };
+    return { bytesWritten: await this.#write(part.bytes, part.position), buffer: data };
   }
 
   async writev<T extends readonly Bytes[]>(
@@ -104,12 +104,12 @@ export class OpenFile implements VirtualFileHandle {
   ): Promise<{ bytesWritten: number; buffers: T }> {
     // One buffer for all: a gathering write is as atomic as a single one.
     const bytes = buffers.length === 1 && buffers[0] ? asBytes(buffers[0]) : Buffer.concat(buffers.map(asBytes));
-    return { bytesWritten: await this.#write(bytes, positionOf(position), "writev"), buffers };
+    return { bytesWritten: await this.#write(bytes, positionOf(position)), buffers };
   }
 
   async writeFile(data: string | Bytes, options?: Encoding): Promise<void> {
     const bytes = dataBytes(data, encodingOf(options));
-    for (let done = 0; done < bytes.length; ) done += await this.#write(bytes.subarray(done), undefined, "write");
+    for (let done = 0; done < bytes.length; ) done += await this.#write(bytes.subarray(done), undefined);
   }
 
   appendFile(data: string | Bytes, options?: Encoding): Promise<void> {
@@ -156,8 +156,8 @@ export class OpenFile implements VirtualFileHandle {
     return this.close();
   }
 
-  #write(bytes: Uint8Array, position: number | undefined, syscall: string): Promise<number> {
-    return this.#run(syscall, "write", () => {
+  #write(bytes: Uint8Array, position: number | undefined): Promise<number> {
+    return this.#run("write", "write", () => {
       const file = this.#file(this.#flags.write, "EBADF");
       // Linux appends with O_APPEND wherever the call says to write (pwrite(2), "BUGS").
       const at = this.#flags.append ? file.data.size : (position ?? this.#position);

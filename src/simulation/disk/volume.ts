@@ -74,10 +74,11 @@ export class Volume {
     return walk(this.#root, path);
   }
 
-  /** @throws FsRefusal ENOENT */
+  /** @throws FsRefusal ENOENT, ENOTDIR */
   find(path: string): DiskNode {
-    const { node } = this.walk(path);
+    const { node, slash } = this.walk(path);
     if (!node) throw new FsRefusal("ENOENT");
+    if (slash && node.kind === "file") throw new FsRefusal("ENOTDIR");
     return node;
   }
 
