@@ -102,7 +102,7 @@ export class Clients {
   #createClient(node: SimulatedNode, number: number): SimulatedClient {
     const { recorder, surroundings } = this.#options;
     const { timeline } = surroundings;
-    const { name, role, index, runtime, network, peers, log } = node;
+    const { name, role, index, runtime, network, peers, log, state } = node;
     return {
       name,
       role,
@@ -111,6 +111,7 @@ export class Clients {
       network,
       peers,
       log,
+      state,
       get engine() {
         return node.engine;
       },

@@ -80,7 +80,8 @@ export class Tally {
     for (const [error, times] of Object.entries(result.errors))
       this.#errors[error] = (this.#errors[error] ?? 0) + times;
     for (const [label, { asked, taken }] of Object.entries(result.maybe)) {
-      const sum = (this.#maybe[label] ??= { asked: 0, taken: 0 });
+      const sum = this.#maybe[label] ?? { asked: 0, taken: 0 };
+      this.#maybe[label] = sum;
       sum.asked += asked;
       sum.taken += taken;
     }

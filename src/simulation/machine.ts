@@ -31,6 +31,8 @@ export interface Surroundings {
   readonly enter: (incarnation: Incarnation, run: () => void) => void;
   readonly onError: (incarnation: Incarnation, error: unknown) => void;
   readonly peers: (role: string) => readonly string[];
+  /** The scenario's own notes. */
+  readonly state: Map<string, unknown>;
 }
 
 export interface MachineParts {
@@ -102,7 +104,7 @@ export class Machine implements Host {
   }
 
   #createNode(incarnation: Incarnation, life: number): SimulatedNode {
-    const { fabric, timeline, peers } = this.#surroundings;
+    const { fabric, timeline, peers, state } = this.#surroundings;
     const network: Network = fabric.open(this, incarnation);
     const machine = this;
     let engine: Engine | undefined;
@@ -124,6 +126,7 @@ export class Machine implements Host {
       },
       peers,
       log: (text) => timeline.add(this.name, "log", text),
+      state,
     };
   }
 

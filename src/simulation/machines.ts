@@ -112,16 +112,24 @@ export class Machines {
       readonly clientClock: (name: string) => LocalClock | undefined;
     },
   ): Victims {
+    const { timeline } = this.#options.surroundings;
     const machineOf = (name: string) => this.#supervised.get(name)?.machine;
     return {
       ...others,
       nodes: () => this.running(),
+      awake: () => this.running().filter((name) => !machineOf(name)?.incarnation?.paused),
       crash: (name, power) => this.#crash(name, power),
       restart: (name) => {
         if (this.#supervised.get(name)?.state === "down") this.#boot(name);
       },
-      pause: (name) => machineOf(name)?.incarnation?.pause(),
-      resume: (name) => machineOf(name)?.incarnation?.resume(),
+      pause: (name) => {
+        machineOf(name)?.incarnation?.pause();
+        timeline.add(name, "pause", "is paused");
+      },
+      resume: (name) => {
+        machineOf(name)?.incarnation?.resume();
+        timeline.add(name, "resume", "goes on");
+      },
       jump: (name, ms) => (machineOf(name)?.clock ?? others.clientClock(name))?.jump(ms),
       fillDisk: (name, full) => machineOf(name)?.disk.setFull(full),
     };
@@ -168,7 +176,7 @@ export class Machines {
 
   #boot(name: string): void {
     const supervised = this.#supervised.get(name);
-    if (!supervised || supervised.state !== "down") return;
+    if (supervised?.state !== "down") return;
     const { timeline, trace } = this.#options.surroundings;
     const { incarnation, node } = supervised.machine.boot();
     supervised.state = "starting";

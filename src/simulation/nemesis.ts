@@ -9,6 +9,8 @@ import type { Cut } from "./network/links.ts";
 export interface Victims {
   /** Machines that run programs and may be harmed. */
   readonly nodes: () => readonly string[];
+  /** Those of them that are not paused. */
+  readonly awake: () => readonly string[];
   /** Machines, clients and the engine: all that messages go between. */
   readonly hosts: () => readonly string[];
   readonly leader: () => string | undefined;
@@ -95,12 +97,7 @@ export class Nemesis {
       case "power-loss":
         return node === undefined ? undefined : this.#crash(node, kind === "power-loss");
       case "pause":
-        return node === undefined
-          ? undefined
-          : spell(node, "is paused", dice.pick([50, 500, 5_000]), () => {
-              victims.pause(node);
-              return () => victims.resume(node);
-            });
+        return this.#pause(dice);
       case "jump": {
         const host = dice.pick(victims.hosts());
         const ms = Math.round(dice.between(-1, 1) * 10 ** dice.between(1, 6));
@@ -131,6 +128,17 @@ export class Nemesis {
     return spell(node, power ? "loses power" : "crashes", 1_000, () => {
       victims.crash(node, power);
       return () => victims.restart(node);
+    });
+  }
+
+  #pause(dice: Dice): Spell | undefined {
+    const { victims } = this.#options;
+    const awake = victims.awake();
+    if (awake.length === 0) return undefined;
+    const node = dice.pick(awake);
+    return spell(node, "is paused", dice.pick([50, 500, 5_000]), () => {
+      victims.pause(node);
+      return () => victims.resume(node);
     });
   }
 

@@ -133,7 +133,7 @@ export class Run {
 
   /** The phases. */
   async #script(): Promise<void> {
-    const { faultMs, healMs } = this.#scenario;
+    const { faultMs, settleMs, healMs } = this.#scenario;
     await this.#scenario.workload.setup?.(this.#world);
     await this.#within(healMs, this.#machines.start(), () => this.#machines.notStarted);
     this.#plan.healed = false;
@@ -148,6 +148,7 @@ export class Run {
     const deadline = this.#loop.now + healMs;
     await this.#within(healMs, done, () => this.#clients.waiting);
     await this.#within(deadline - this.#loop.now, this.#machines.allRunning(), () => this.#machines.notStarted);
+    await this.#sleep(settleMs);
     await this.#verification.eventually(deadline);
     await this.#verification.finally(this.#recorder.history());
     await this.#within(healMs, this.#machines.stop(), () => this.#machines.notStopped);
@@ -233,6 +234,7 @@ export class Run {
       enter: this.#enter,
       onError: (incarnation, error) => this.#uncaught(incarnation, error),
       peers: (role) => this.#machines.namesOf(role),
+      state: this.#world.state,
     };
   }
 

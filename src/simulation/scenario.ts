@@ -10,6 +10,11 @@ import type { Network } from "./network/network.ts";
 export interface Scenario {
   /** For reports. Default: "scenario". */
   readonly name?: string;
+  /**
+   * `injected` (default): code under simulation takes time, chance, network and disk from its node. `patched`: it uses the globals and `node:http`, `fetch`, `node:net`,
+   * which are patched, in a process of its own for each seed: run it with `ashlar simulate` or `simulatePatched`.
+   */
+  readonly mode?: "injected" | "patched";
   /** The machines by role: what runs on each, and how many there are. They are called `role-0`, `role-1` … Default: none, clients use the engine. */
   readonly nodes?: Readonly<Record<string, NodeSpec>>;
   /** The store that every node and client may open (`node.engine`). Default: the memory engine's. */
@@ -70,8 +75,10 @@ export interface SimulatedNode {
   readonly engine: Engine;
   /** The names of the machines of a role, this one included. */
   peers(role: string): readonly string[];
-  /** Puts a line into the trace. */
+  /** Puts a line into the timeline. */
   log(text: string): void;
+  /** What the scenario notes down for its invariants, the same map everywhere. The programs under test must not read it. */
+  readonly state: Map<string, unknown>;
 }
 
 /** What the clients do. Each client has a machine of its own, which does not crash. */
@@ -119,7 +126,7 @@ export interface World {
   running(role?: string): readonly string[];
   /** What has been recorded so far. */
   readonly history: History;
-  /** Values that the scenario keeps for itself during a run, such as what its clients were told. */
+  /** What nodes and clients have noted down, such as what they were told. */
   readonly state: Map<string, unknown>;
 }
 
@@ -128,6 +135,11 @@ export interface Budget {
   readonly events?: number;
   /** Virtual time in which things go wrong. Default "30s"; shorter if the clients are done before. */
   readonly faults?: Duration;
+  /**
+   * Virtual time that passes after the faults before anything is judged, so that what was held up comes through: the late write of a process that was
+   * paused. Default "2s".
+   */
+  readonly settle?: Duration;
   /** Virtual time after the faults in which everything must come to an end: the operations, the restarts, what is to hold eventually. Default "60s". */
   readonly heal?: Duration;
 }

@@ -33,6 +33,7 @@ export interface SizedScenario extends Scenario {
   };
   readonly events: number;
   readonly faultMs: number;
+  readonly settleMs: number;
   readonly healMs: number;
 }
 
@@ -65,6 +66,7 @@ export function sized(options: RunOptions): SizedScenario {
     size: { nodes: counts, clients, operations },
     events,
     faultMs: toMilliseconds(budget.faults ?? "30s", "budget.faults", { min: 1 }),
+    settleMs: toMilliseconds(budget.settle ?? "2s", "budget.settle"),
     healMs: toMilliseconds(budget.heal ?? "60s", "budget.heal", { min: 1 }),
   };
 }

@@ -31,17 +31,19 @@ export interface Timeline {
  */
 export function entriesOf(model: Model, operations: readonly Operation[]): Entry[] {
   const entries: Entry[] = [];
-  for (const operation of operations) {
-    model.validate?.(operation);
-    const { id, called, returned, outcome } = operation;
+  for (const given of operations) {
+    model.validate?.(given);
+    const { id, called, returned, outcome } = given;
+    const operation = outcome === "unknown" && given.output !== undefined ? { ...given, output: undefined } : given;
     if (!Number.isFinite(called)) throw invalidArgument(`operation ${id}, called`, called, "a position");
     if (outcome === "unknown") {
       if (!isRead(model, operation)) entries.push({ operation, optional: true });
       continue;
     }
+    if (outcome === "failed" && !model.observes?.(operation)) continue;
     if (!(Number.isFinite(returned) && returned > called))
       throw invalidArgument(`operation ${id}, returned`, returned, `a position after that of its call, ${called}`);
-    if (outcome === "ok" || model.observes?.(operation)) entries.push({ operation, optional: false });
+    entries.push({ operation, optional: false });
   }
   return entries;
 }

@@ -106,7 +106,8 @@ export class FileData {
 
   /** Cuts the content, or lengthens it with zeros that take no space. */
   truncate(size: number, moment: number): void {
-    if (size < this.#size) this.#cut(size, moment);
+    // The medium may hold more than the cache: what a failed sync was to cut off.
+    if (size < this.#size || size < this.#durableSize) this.#cut(size, moment);
     if (size === this.#size && this.#sizeMoment === undefined && size === this.#durableSize) return;
     this.#size = size;
     this.#sizeMoment = moment;

@@ -102,39 +102,49 @@ function concerns(operation: NameOperation, node: DiskNode): boolean {
 }
 
 /**
- * What must be on the medium before an operation, so that no order of writing can duplicate or lose a file (soft updates,
- * Ganger & Patt, OSDI 1994): earlier operations on the same names and nodes; what was moved out of a directory that goes;
- * and, as moves could otherwise tie a knot, earlier moves of directories before a later one.
+ * What must be on the medium before an operation, so that no order of writing can duplicate or lose a file that was safe
+ * (soft updates, Ganger & Patt, OSDI 1994): what gave earlier names to the same nodes or changed the same names; what moved
+ * something out of a directory that goes; what made the directory that something moves into; and, as moves could otherwise
+ * tie a knot, the earlier moves of directories before a later one.
  */
 class Needs {
   readonly #names = new Map<DirectoryNode, Set<string>>();
   readonly #nodes = new Set<DiskNode>();
   readonly #emptied = new Set<DiskNode>();
+  readonly #anchors = new Set<DiskNode>();
   #directoryMoves = false;
 
   add(operation: NameOperation): void {
+    const isAnchored = isMove(operation) || this.#makesAnchor(operation);
     for (const { directory, name, from, to } of operation.changes) {
       const names = this.#names.get(directory) ?? new Set();
       this.#names.set(directory, names.add(name));
       if (from) this.#nodes.add(from);
       if (to) this.#nodes.add(to);
       if (from?.kind === "directory") this.#emptied.add(from);
+      if (to && isAnchored) this.#anchors.add(directory);
     }
     if (movesDirectory(operation)) this.#directoryMoves = true;
   }
 
   include(operation: NameOperation): boolean {
     if (this.#directoryMoves && movesDirectory(operation)) return true;
+    if (this.#makesAnchor(operation)) return true;
     return operation.changes.some(
-      ({ directory, name, from, to }) =>
-        this.#names.get(directory)?.has(name) ||
-        this.#emptied.has(directory) ||
-        (from && this.#nodes.has(from)) ||
-        (to && this.#nodes.has(to)),
+      ({ directory, name, to }) =>
+        this.#names.get(directory)?.has(name) || this.#emptied.has(directory) || (to && this.#nodes.has(to)),
     );
+  }
+
+  #makesAnchor(operation: NameOperation): boolean {
+    return !isMove(operation) && operation.changes.some(({ to }) => to && this.#anchors.has(to));
   }
 }
 
+function isMove(operation: NameOperation): boolean {
+  return operation.changes.length > 1;
+}
+
 function movesDirectory(operation: NameOperation): boolean {
-  return operation.changes.length > 1 && operation.changes.some(({ to }) => to?.kind === "directory");
+  return isMove(operation) && operation.changes.some(({ to }) => to?.kind === "directory");
 }

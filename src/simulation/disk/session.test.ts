@@ -35,6 +35,27 @@ test("a removed file gives its space back once no handle has it", async () => {
   assert.equal(machine.disk.used, 2048);
 });
 
+test("a killed process gives back the space of removed files that it had open", async () => {
+  const machine = createMachine(1);
+  const file = await machine.run(machine.fs.open("/f", "w"));
+  await machine.run(file.write(Buffer.alloc(1000)));
+  await machine.run(machine.fs.unlink("/f"));
+  const root = await machine.run(machine.fs.open("/", "r"));
+  await machine.run(root.sync());
+  assert.equal(machine.disk.used, 3 * 512);
+  machine.session.kill();
+  assert.equal(machine.disk.used, 0);
+});
+
+test("directories and files take a sector each, before a loss of power and after it", async () => {
+  const machine = createMachine(1);
+  await machine.run(machine.fs.mkdir("/d"));
+  await machine.run(machine.fs.writeFile("/d/f", "x", { flush: true }));
+  assert.equal(machine.disk.used, 3 * 512);
+  machine.restart({ power: true });
+  assert.equal(machine.disk.used, 3 * 512);
+});
+
 test("space stays accounted for over many files, crashes and losses of power", async () => {
   for (let seed = 0; seed < 20; seed++) {
     const machine = createMachine(seed, { metadata: seed % 2 ? "posix" : "ordered" });

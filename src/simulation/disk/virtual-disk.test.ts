@@ -145,6 +145,62 @@ test("a truncation that was not synced may be undone, and one that was synced ma
   assert.deepEqual(await powerLoss(machine), { "/f": "a".repeat(700) + "\0".repeat(1300) });
 });
 
+test("a truncation that is undone brings the old content back, not zeros", async () => {
+  const chance = createFixedChance({ "disk kept size": false, "disk kept sector": true });
+  const machine = createMachine(chance);
+  const file = await machine.run(put(machine, "/f", "a".repeat(2000), true));
+  await machine.run(file.truncate(0));
+  assert.deepEqual(await powerLoss(machine), { "/f": "a".repeat(2000) });
+});
+
+test("bytes that reached the medium beyond a size that did not are never seen", async () => {
+  const chance = createFixedChance({ "disk kept size": false, "disk kept sector": true });
+  const machine = createMachine(chance);
+  const file = await machine.run(put(machine, "/f", "a".repeat(8), true));
+  await machine.run(file.write("b".repeat(8), 8));
+  assert.deepEqual(await powerLoss(machine), { "/f": "a".repeat(8) });
+  await machine.run(machine.fs.truncate("/f", 16));
+  assert.equal(await machine.run(machine.fs.readFile("/f", "latin1")), "a".repeat(8) + "\0".repeat(8));
+});
+
+test("a truncation while a sync runs is not undone by what the sync writes", async () => {
+  const machine = createMachine(1, { faults: { ...loseAll, latency: [10, 10] } });
+  const file = await machine.run(put(machine, "/f", "a".repeat(2000)));
+  const slow = file.sync();
+  machine.disk.setFaults({ latency: [1, 1] });
+  await machine.run(file.truncate(0));
+  await machine.run(slow);
+  await machine.run(file.truncate(2000));
+  await machine.run(file.sync());
+  assert.deepEqual(await powerLoss(machine), { "/f": "\0".repeat(2000) });
+});
+
+test("what a failed sync was to cut off is cut off when the truncation is repeated and synced", async () => {
+  const machine = createMachine(1, { faults: loseAll });
+  const file = await machine.run(put(machine, "/f", "a".repeat(2000), true));
+  await machine.run(file.truncate(0));
+  machine.disk.setFaults({ errorOnSync: 1 });
+  await assert.rejects(machine.run(file.sync()));
+  machine.disk.setFaults({ errorOnSync: 0 });
+  await machine.run(file.truncate(0));
+  await machine.run(file.write("new", 0));
+  await machine.run(file.truncate(2000));
+  await machine.run(file.sync());
+  assert.deepEqual(await powerLoss(machine), { "/f": `new${"\0".repeat(1997)}` });
+});
+
+test("a short write after a failed sync of a truncation makes its own size durable", async () => {
+  const machine = createMachine(1, { faults: loseAll });
+  const file = await machine.run(put(machine, "/f", "a".repeat(20), true));
+  await machine.run(file.truncate(0));
+  machine.disk.setFaults({ errorOnSync: 1 });
+  await assert.rejects(machine.run(file.sync()));
+  machine.disk.setFaults({ errorOnSync: 0 });
+  await machine.run(file.write("new", 0));
+  await machine.run(file.sync());
+  assert.deepEqual(await powerLoss(machine), { "/f": "new" });
+});
+
 test("after a failed sync the next one succeeds, the cache reads well, and the data is lost (fsyncgate)", async () => {
   const machine = createMachine(1, { faults: loseAll });
   const file = await machine.run(put(machine, "/log", "a".repeat(512), true));
@@ -209,7 +265,7 @@ test("a sync of the directory makes a rename durable", async () => {
 /** Replaces a file by renaming a new one over it; gives what is found after losses of power. */
 async function replacements(sync: boolean): Promise<Set<string>> {
   const found = new Set<string>();
-  for (let seed = 0; seed < 60; seed++) {
+  for (let seed = 0; seed < 250; seed++) {
     const machine = createMachine(seed, { sectorSize: 16 });
     await machine.run(put(machine, "/config", "old old old old old old", true));
     await machine.run(put(machine, "/config.new", "new new new new new new", sync));
@@ -277,7 +333,7 @@ test("posix: the sync of a new directory does not make its own name durable", as
 
 test("a removal that was not synced may be undone, content and all", async () => {
   const machine = createMachine(1, { faults: loseAll });
-  await machine.run(put(machine, "/log", "entry", true));
+  await machine.run(machine.fs.writeFile("/log", "entry", { flush: true }));
   await machine.run(machine.fs.unlink("/log"));
   assert.deepEqual(await powerLoss(machine), { "/log": "entry" });
 });

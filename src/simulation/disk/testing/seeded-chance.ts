@@ -18,11 +18,21 @@ export function createSeededChance(seed: number): DiskChance {
   };
 }
 
-/** Answers that a test fixes by label: a probability of 0 never hits, others as told, numbers as told or the lowest. */
-export function createFixedChance(answers: Readonly<Record<string, boolean | number>> = {}): DiskChance {
+type Answer = boolean | number;
+
+/**
+ * Answers that a test fixes by label, a list of them being given one after another: a probability of 0 never hits, one of 1
+ * always, others as told or not at all; numbers are as told or the lowest.
+ */
+export function createFixedChance(answers: Readonly<Record<string, Answer | Answer[]>> = {}): DiskChance {
+  function answer(label: string): Answer | undefined {
+    const found = answers[label];
+    return Array.isArray(found) ? found.shift() : found;
+  }
+
   return {
-    hits: (label, probability) => probability > 0 && (probability >= 1 || answers[label] === true),
-    below: (label, n) => Math.min(n - 1, Number(answers[label] ?? 0)),
-    between: (label, low) => Number(answers[label] ?? low),
+    hits: (label, probability) => probability > 0 && (probability >= 1 || answer(label) === true),
+    below: (label, n) => Math.min(n - 1, Number(answer(label) ?? 0)),
+    between: (label, low) => Number(answer(label) ?? low),
   };
 }

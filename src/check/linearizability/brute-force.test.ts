@@ -1,0 +1,44 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { models } from "../models/models.ts";
+import { linearizable } from "./linearizable.ts";
+import type { Model } from "./model.ts";
+import { isLinearizableByForce } from "./testing/brute-force.ts";
+import { Dice } from "./testing/dice.ts";
+import { generate, mutate } from "./testing/generate.ts";
+import { testObjects } from "./testing/objects.ts";
+
+const histories = Number(process.env["ASHLAR_HISTORIES"] ?? 3_000);
+
+/** Compares the search with brute force on one generated history after another; counts the verdicts. */
+function compare(model: Model, object: keyof typeof testObjects): { ok: number; violated: number } {
+  const counts = { ok: 0, violated: 0 };
+  const checker = linearizable(model);
+  for (let seed = 0; seed < histories; seed++) {
+    const dice = new Dice(seed);
+    const made = testObjects[object]?.();
+    assert.ok(made);
+    const size = { clients: 2 + dice.below(3), operations: 4 + dice.below(5) };
+    const chances = { unknown: dice.pick([0, 0, 0.15, 0.4]), shuffled: dice.pick([0.3, 0.6, 1]) };
+    let history = generate(made, dice, { ...size, ...chances });
+    const isLegal = dice.chance(0.15);
+    for (let mutations = isLegal ? 0 : 1 + dice.below(5); mutations > 0 && history.length > 1; mutations--)
+      history = mutate(history, dice);
+    const { verdict } = checker.check(history);
+    const expected = isLinearizableByForce(model, history) ? "ok" : "violated";
+    if (isLegal) assert.equal(expected, "ok", `the generator made an illegal history of ${model.name}, seed ${seed}`);
+    assert.equal(verdict, expected, `${model.name}, seed ${seed}: ${JSON.stringify(history)}`);
+    counts[expected]++;
+  }
+  return counts;
+}
+
+describe("linearizable", () => {
+  for (const [name, model] of Object.entries(models)) {
+    it(`agrees with brute force on ${histories} histories of ${name}`, (t) => {
+      const counts = compare(model, name);
+      t.diagnostic(JSON.stringify(counts));
+      assert.ok(counts.ok > histories / 10 && counts.violated > histories / 10, JSON.stringify(counts));
+    });
+  }
+});
