@@ -75,7 +75,10 @@ class StreamEnd implements Connection {
   #tail = 0;
   readonly #unread: (Uint8Array | undefined)[] = [];
   #reading = true;
+  /** Nothing more is to be sent. */
   #ended = false;
+  /** The other end will get to know. */
+  #endSent = false;
   #peerEnded = false;
   #closed = false;
   /** Nothing that is sent arrives any more, and nobody says so. */
@@ -170,7 +173,9 @@ class StreamEnd implements Connection {
     const now = this.#owner.trueNow;
     this.#tail = Math.max(this.#tail + 1e-6, now + link.latency());
     this.#peer.#arriveIn(this.#tail - now, segment);
-    if (segment.bytes === undefined && this.#peerEnded) this.#close();
+    if (segment.bytes !== undefined) return;
+    this.#endSent = true;
+    if (this.#peerEnded) this.#close();
   }
 
   #retry(segment: Segment, waited: number): void {
@@ -210,7 +215,7 @@ class StreamEnd implements Connection {
       if (bytes === undefined) {
         this.#peerEnded = true;
         this.onEnd();
-        if (this.#ended) this.#close();
+        if (this.#endSent) this.#close();
         return;
       }
       this.#peer.#roomFor(bytes.length, this.#link.latency());
