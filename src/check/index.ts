@@ -9,4 +9,19 @@ export {
   parseHistory,
   toEvents,
 } from "./history.ts";
+export {
+  type LinearizabilityChecker,
+  type LinearizabilityResult,
+  type LinearizableOptions,
+  linearizable,
+} from "./linearizability/linearizable.ts";
+export type { Model, Transition } from "./linearizability/model.ts";
+export { counter } from "./models/counter.ts";
+export { fencedMutex } from "./models/fenced-mutex.ts";
+export { fifoQueue } from "./models/fifo-queue.ts";
+export { log } from "./models/log.ts";
+export { models } from "./models/models.ts";
+export { casRegister, keyValue, register } from "./models/register.ts";
+export { set } from "./models/set.ts";
+export { unorderedQueue } from "./models/unordered-queue.ts";
 export { type Call, createRecorder, type Recorder, type RecorderOptions } from "./recorder.ts";

@@ -120,7 +120,7 @@ const unfenced: Lock = {
 
 function plainResource({ engine }: SimulatedNode): Pick<Lease, "read" | "write"> {
   return {
-    read: async () => (await engine.kv.get<Resource>(resourceKey))?.value ?? 0,
+    read: async () => (await engine.kv.get<Resource>(resourceKey))?.value.value ?? 0,
     write: (value) => engine.transact((tx) => tx.set(resourceKey, { value, token: 0 })),
   };
 }

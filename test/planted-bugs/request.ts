@@ -1,15 +1,15 @@
 import { sleep } from "../../src/core/index.ts";
 import type { SimulatedNode } from "../../src/simulation/index.ts";
 
-/** What a program needs to speak to others. */
+/** What a program needs to speak to others: a node or a client. */
 export type Speaker = Pick<SimulatedNode, "network" | "runtime">;
 
 interface Request {
-  readonly id: number;
+  readonly id: string;
   readonly body: unknown;
 }
 
-type Reply = { readonly id: number; readonly answer: unknown } | { readonly id: number; readonly error: string };
+type Reply = { readonly id: string; readonly answer: unknown } | { readonly id: string; readonly error: string };
 
 /** The other side has refused: what it says of its reason. Whether something was done is for the protocol to know. */
 export class RequestRefusedError extends Error {
@@ -23,14 +23,20 @@ export class RequestTimeoutError extends Error {
 
 const replyPort = 9;
 
-/** Answers requests at the port, over datagrams: a request may come twice, or after its sender has given up. */
+/**
+ * Answers requests at the port, over datagrams: a request may come after its sender has given up. One that comes twice because the network has
+ * duplicated it is answered once.
+ */
 export function serve(
   { network }: Speaker,
   port: number,
   answer: (body: unknown, from: string) => unknown | Promise<unknown>,
 ): void {
+  const seen = new Set<string>();
   network.bind(port, ({ from, payload }) => {
     const { id, body } = payload as Request;
+    if (seen.has(id)) return;
+    seen.add(id);
     const reply = (what: Reply): void => network.send(from, replyPort, what);
     void (async () => reply({ id, answer: await answer(body, from) }))().catch((error: unknown) => {
       if (isProgrammingError(error)) throw error;
@@ -40,8 +46,10 @@ export function serve(
 }
 
 interface Caller {
+  /** Tells this life of the machine from others. */
+  readonly prefix: number;
   next: number;
-  readonly waiting: Map<number, (reply: Reply) => void>;
+  readonly waiting: Map<string, (reply: Reply) => void>;
 }
 
 const callers = new WeakMap<object, Caller>();
@@ -52,21 +60,21 @@ const callers = new WeakMap<object, Caller>();
  * @throws RequestRefusedError the other side could not do it
  */
 export async function request<T>(
-  { network, runtime }: Speaker,
+  speaker: Speaker,
   to: string,
   port: number,
   body: unknown,
   timeout = 1_000,
 ): Promise<T> {
-  const { waiting, ...caller } = callerOf(network);
-  const id = caller.take();
-  const answered = new Promise<Reply>((resolve) => void waiting.set(id, resolve));
-  network.send(to, port, { id, body } satisfies Request);
+  const caller = callerOf(speaker);
+  const id = `${speaker.network.address} ${caller.prefix} ${caller.next++}`;
+  const answered = new Promise<Reply>((resolve) => void caller.waiting.set(id, resolve));
+  speaker.network.send(to, port, { id, body } satisfies Request);
   const timer = new AbortController();
-  const late = sleep(runtime, timeout, { signal: timer.signal }).catch(() => {});
+  const late = sleep(speaker.runtime, timeout, { signal: timer.signal }).catch(() => {});
   const reply = await Promise.race([answered, late]);
   timer.abort();
-  waiting.delete(id);
+  caller.waiting.delete(id);
   if (!reply) throw new RequestTimeoutError(`${to} does not answer`);
   if ("error" in reply) throw new RequestRefusedError(`${to}: ${reply.error}`);
   return reply.answer as T;
@@ -89,18 +97,13 @@ export async function requestAgain<T>(
   }
 }
 
-function callerOf(network: Speaker["network"]): { waiting: Caller["waiting"]; take: () => number } {
-  let caller = callers.get(network);
-  if (!caller) {
-    // What an earlier life of the machine was to be answered must not be taken for an answer to this one.
-    const waiting: Caller["waiting"] = new Map();
-    caller = { next: 0, waiting };
-    callers.set(network, caller);
-    network.bind(replyPort, ({ payload }) => waiting.get((payload as Reply).id)?.(payload as Reply));
-  }
-  const { waiting } = caller;
-  const known = caller;
-  return { waiting, take: () => known.next++ };
+function callerOf({ network, runtime }: Speaker): Caller {
+  const known = callers.get(network);
+  if (known) return known;
+  const caller: Caller = { prefix: runtime.random.next(), next: 0, waiting: new Map() };
+  callers.set(network, caller);
+  network.bind(replyPort, ({ payload }) => caller.waiting.get((payload as Reply).id)?.(payload as Reply));
+  return caller;
 }
 
 function isProgrammingError(error: unknown): boolean {

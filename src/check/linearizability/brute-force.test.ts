@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import type { Operation } from "../history.ts";
 import { models } from "../models/models.ts";
-import { linearizable } from "./linearizable.ts";
+import { type LinearizabilityResult, linearizable } from "./linearizable.ts";
 import type { Model } from "./model.ts";
 import { isLinearizableByForce } from "./testing/brute-force.ts";
 import { Dice } from "./testing/dice.ts";
@@ -24,13 +25,31 @@ function compare(model: Model, object: keyof typeof testObjects): { ok: number; 
     const isLegal = dice.chance(0.15);
     for (let mutations = isLegal ? 0 : 1 + dice.below(5); mutations > 0 && history.length > 1; mutations--)
       history = mutate(history, dice);
-    const { verdict } = checker.check(history);
+    const result = checker.check(history);
+    const { verdict } = result;
     const expected = isLinearizableByForce(model, history) ? "ok" : "violated";
     if (isLegal) assert.equal(expected, "ok", `the generator made an illegal history of ${model.name}, seed ${seed}`);
     assert.equal(verdict, expected, `${model.name}, seed ${seed}: ${JSON.stringify(history)}`);
+    if (verdict === "violated") isCounterexample(model, history, result);
     counts[expected]++;
   }
   return counts;
+}
+
+/** What it shows is part of the history, has no legal order either, and the longest order that it claims is legal. */
+function isCounterexample(model: Model, history: readonly Operation[], result: LinearizabilityResult): void {
+  const { operations, longest = [], stuck = [] } = result;
+  const ids = new Set(history.map(({ id }) => id));
+  assert.ok(operations.length > 0 && operations.every(({ id }) => ids.has(id)));
+  assert.deepEqual(
+    operations,
+    operations.toSorted((a, b) => a.called - b.called),
+  );
+  assert.equal(isLinearizableByForce(model, operations), false, JSON.stringify({ history, operations }));
+  const states = longest.reduce((state: unknown, each) => model.step(state, each), model.initial);
+  assert.notEqual(states, undefined, JSON.stringify({ history, longest }));
+  assert.equal(longest.length + stuck.length, operations.length);
+  assert.ok(stuck.length > 0 && stuck.every(({ why }) => why !== "is possible, but leaves no way to go on"));
 }
 
 describe("linearizable", () => {

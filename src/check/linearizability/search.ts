@@ -36,6 +36,7 @@ export class Search {
   readonly #outlook: Outlook;
   readonly #visited: Configurations;
   readonly #budget: Budget;
+  readonly #foresight: boolean;
   /** By entry: an equal request of unknown outcome, called before; or -1. It goes first: it may do all that this one may. */
   readonly #twin: Int32Array;
   /** By slot: the entry that is pending there, or -1. */
@@ -52,8 +53,10 @@ export class Search {
   #backtracking = false;
   #longest: { order: number[]; state: number } = { order: [], state: 0 };
 
-  constructor(model: Model, entries: readonly Entry[], budget: Budget) {
+  /** @param foresight whether to leave at once what cannot succeed later; without it, `longest` is a longest legal order indeed */
+  constructor(model: Model, entries: readonly Entry[], budget: Budget, foresight = true) {
     this.#budget = budget;
+    this.#foresight = foresight;
     const timeline = createTimeline(entries);
     this.#timeline = timeline;
     this.#states = new States(
@@ -112,8 +115,11 @@ export class Search {
       const index = candidates[frame.tried++] as number;
       this.#budget.steps -= 1;
       const next = this.#states.next(this.#state, index);
-      if (next === -1 || !this.#outlook.mayFollow(index, this.#state, next, this.#front)) continue;
-      if (this.#outlook.isPlain) frame.tried = candidates.length;
+      if (next === -1) continue;
+      if (this.#foresight) {
+        if (!this.#outlook.mayFollow(index, this.#state, next, this.#front)) continue;
+        if (this.#outlook.isPlain) frame.tried = candidates.length;
+      }
       this.#backtracking = false;
       this.#take(index);
       this.#state = next;

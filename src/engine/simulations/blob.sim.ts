@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { linearizable, models } from "../../check/index.ts";
+import { keyValue, linearizable } from "../../check/index.ts";
 import type { Scenario, SimulatedClient, World } from "../../simulation/index.ts";
 import { keysOnlyServer } from "./keys-only-server.sim.ts";
 
@@ -10,7 +10,7 @@ export const blob: Scenario = {
   engine: keysOnlyServer,
   workload: { clients: 3, operations: 12, think: 80, operation: putOrGet },
   invariants: { "objects are whole": whole },
-  checks: [linearizable(models["key-value"])],
+  checks: [linearizable(keyValue)],
 };
 
 async function putOrGet(client: SimulatedClient): Promise<void> {

@@ -30,7 +30,7 @@ export const log: Scenario = {
       const records = Array.from({ length: size }, (_, i) => `${name}.${operation}.${i}`);
       try {
         const offset = await engine.log.append("topic", records);
-        records.forEach((record, i) => acknowledged(state).set(record, offset + i));
+        for (const [i, record] of records.entries()) acknowledged(state).set(record, offset + i);
       } catch (error) {
         if (isAshlarError(error) && error.definite) for (const record of records) refused(state).add(record);
         throw error;

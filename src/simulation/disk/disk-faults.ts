@@ -75,6 +75,11 @@ export function withFaults(base: DiskFaults, changes: Partial<DiskFaults>): Disk
   return faults;
 }
 
+/** Asks `chance`, but not about what cannot be: a fault that is off takes no draw. */
+export function hits(chance: DiskChance, label: string, probability: number): boolean {
+  return probability > 0 && chance.hits(label, probability);
+}
+
 /** What has gone wrong on a disk so far, by kind. */
 export interface DiskFaultCounts {
   slow: number;

@@ -1,4 +1,4 @@
-import type { DiskChance, DiskFaultCounts, DiskFaults } from "./disk-faults.ts";
+import { type DiskChance, type DiskFaultCounts, type DiskFaults, hits } from "./disk-faults.ts";
 
 /** Where sectors come from. */
 export interface Space {
@@ -175,12 +175,10 @@ export class FileData {
       // Beyond the new end, or cut off by a truncation that is undone.
       if (start >= size || start >= this.#size) continue;
       const fresh = this.#cache.get(sector) ?? this.#space.zeros;
-      if (chance.hits("disk torn sector", faults.tear)) {
-        const torn = (content.get(sector) ?? this.#space.zeros).slice();
-        torn.set(fresh.subarray(0, 1 + chance.below("disk tear at", sectorSize - 1)));
-        content.set(sector, torn);
+      if (hits(chance, "disk torn sector", faults.tear)) {
+        content.set(sector, tornSector(content.get(sector) ?? this.#space.zeros, fresh, chance));
         counts.tornSectors++;
-      } else if (chance.hits("disk kept sector", faults.keepUnsynced)) content.set(sector, fresh);
+      } else if (hits(chance, "disk kept sector", faults.keepUnsynced)) content.set(sector, fresh);
       else counts.lostSectors++;
     }
     this.#restart(content, size);
@@ -188,7 +186,7 @@ export class FileData {
 
   #fateOfSize(chance: DiskChance, faults: DiskFaults): number {
     if (this.#sizeMoment === undefined || this.#size === this.#durableSize) return this.#durableSize;
-    if (chance.hits("disk kept size", faults.keepUnsynced)) return this.#size;
+    if (hits(chance, "disk kept size", faults.keepUnsynced)) return this.#size;
     if (this.#size < this.#durableSize) return this.#durableSize;
     const { sectorSize } = this.#space;
     const first = Math.floor(this.#durableSize / sectorSize);
@@ -229,6 +227,15 @@ export class FileData {
     this.#durable.set(sector, { bytes, moment: present.moment });
     return true;
   }
+}
+
+/** One part new, the other old. */
+function tornSector(old: Uint8Array, fresh: Uint8Array, chance: DiskChance): Uint8Array {
+  const at = 1 + chance.below("disk tear at", fresh.length - 1);
+  const [first, second] = chance.below("disk tear side", 2) === 0 ? [fresh, old] : [old, fresh];
+  const torn = first.slice();
+  torn.set(second.subarray(at), at);
+  return torn;
 }
 
 function readSectors(

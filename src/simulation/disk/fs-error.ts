@@ -8,7 +8,6 @@ const table = {
   ENOTDIR: [-20, "not a directory"],
   EISDIR: [-21, "illegal operation on a directory"],
   EINVAL: [-22, "invalid argument"],
-  EFBIG: [-27, "file too large"],
   ENOSPC: [-28, "no space left on device"],
   EPERM: [-1, "operation not permitted"],
   ENAMETOOLONG: [-36, "name too long"],

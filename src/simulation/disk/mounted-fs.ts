@@ -1,21 +1,28 @@
 import { constants, type PathLike } from "node:fs";
+import { UnsupportedError } from "../../core/index.ts";
 import { aboutCall, type FsCall, FsRefusal } from "./fs-error.ts";
 import { createNameCalls, directoryAt, unlinkNow } from "./name-calls.ts";
 import { direntOf, statsOf } from "./node-stats.ts";
 import type { DiskNode } from "./nodes.ts";
 import { type OpenFlags, parseOpenFlags } from "./open-flags.ts";
 import { absolutePath, pathText } from "./path-walk.ts";
-import type { SessionCalls } from "./session-calls.ts";
+import { never, type SessionCalls } from "./session-calls.ts";
 import { encodingOf, OpenFile } from "./virtual-file-handle.ts";
 import type { Bytes, VirtualFs, WriteFileOptions } from "./virtual-fs.ts";
 import type { Volume } from "./volume.ts";
 
-type ReadOptions = { encoding?: BufferEncoding | null; flag?: string | number } | BufferEncoding | null;
+type ReadOptions = { encoding?: BufferEncoding | null | undefined; flag?: string | number } | BufferEncoding | null;
 type WriteOptions = WriteFileOptions | BufferEncoding | null;
 
 /** The file system over the calls of one process. What Node does in several system calls takes several here too. */
 export function createFs(calls: SessionCalls): VirtualFs {
-  return { ...createNameCalls(calls), ...createContentCalls(calls), ...createQueryCalls(calls) };
+  const fs: VirtualFs = { ...createNameCalls(calls), ...createContentCalls(calls), ...createQueryCalls(calls) };
+  // Not even a bad argument may bring a dead process back.
+  const guarded = Object.entries(fs).map(([name, method]: [string, (...args: never[]) => Promise<unknown>]) => [
+    name,
+    (...args: never[]) => (calls.isAlive ? method(...args) : never()),
+  ]);
+  return Object.fromEntries(guarded) as VirtualFs;
 }
 
 type ContentCalls = Pick<VirtualFs, "open" | "readFile" | "writeFile" | "appendFile" | "truncate" | "copyFile">;
@@ -100,6 +107,7 @@ function openNow(volume: Volume, path: string, flags: OpenFlags, now: number): D
   return node;
 }
 
+type ReaddirOptions = { withFileTypes?: boolean; recursive?: boolean } | BufferEncoding | null;
 type QueryCalls = Pick<VirtualFs, "readdir" | "stat" | "lstat" | "access" | "realpath" | "utimes">;
 
 function createQueryCalls(calls: SessionCalls): QueryCalls {
@@ -112,7 +120,11 @@ function createQueryCalls(calls: SessionCalls): QueryCalls {
     };
   }
 
-  async function readdir(path: PathLike, options?: { withFileTypes?: boolean } | BufferEncoding | null) {
+  async function readdir(path: PathLike, options?: ReaddirOptions) {
+    if (typeof options === "object" && options?.recursive)
+      throw new UnsupportedError(
+        "the simulated disk reads one directory at a time: call readdir for each, without recursive",
+      );
     const text = pathText(path);
     const entries = await calls.run({ syscall: "scandir", path: text }, "read", () =>
       [...directoryAt(volume, text).entries].sort(([a], [b]) => (a < b ? -1 : 1)),

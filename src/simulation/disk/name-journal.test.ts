@@ -97,6 +97,14 @@ test("posix: directories do not end up in each other", async () => {
   assert.deepEqual(found, { "/y/a": "/x/y/a" });
 });
 
+test("posix: a moved directory may go without what was made in it before", async () => {
+  const found = await survivors("posix", ["/d/a"], [true, false], async (fs) => {
+    await fs.link("/d/a", "/d/b");
+    await fs.rename("/d", "/e");
+  });
+  assert.deepEqual(found, { "/e/a": "/d/a" });
+});
+
 test("ordered: changes survive up to some moment", async () => {
   const found = await survivors("ordered", ["/a"], [true, true, false, true], async (fs) => {
     for (const [from, to] of ["ab", "bc", "cd", "de"]) await fs.rename(`/${from}`, `/${to}`);

@@ -121,7 +121,8 @@ class Needs {
       this.#names.set(directory, names.add(name));
       if (from) this.#nodes.add(from);
       if (to) this.#nodes.add(to);
-      if (from?.kind === "directory") this.#emptied.add(from);
+      if (from?.kind === "directory" && !operation.changes.some((change) => change.to === from))
+        this.#emptied.add(from);
       if (to && isAnchored) this.#anchors.add(directory);
     }
     if (movesDirectory(operation)) this.#directoryMoves = true;

@@ -1,5 +1,5 @@
 import type { Runtime } from "../../core/index.ts";
-import type { DiskChance, DiskFaultCounts, DiskFaults } from "./disk-faults.ts";
+import { type DiskChance, type DiskFaultCounts, type DiskFaults, hits } from "./disk-faults.ts";
 import { describeFailure, type FsCall, FsRefusal } from "./fs-error.ts";
 import type { DiskNode, FileNode } from "./nodes.ts";
 import type { Volume } from "./volume.ts";
@@ -67,7 +67,7 @@ export class SessionCalls {
     const { chance, counts, faults, volume } = this.#hardware;
     const snapshot = volume.beginSync(node);
     return this.#after(call, () => {
-      if (chance.hits("disk sync error", faults().errorOnSync)) {
+      if (hits(chance, "disk sync error", faults().errorOnSync)) {
         counts.syncErrors++;
         volume.failSync(node, snapshot);
         throw new FsRefusal("EIO");
@@ -94,7 +94,7 @@ export class SessionCalls {
     const { chance, counts, faults, volume } = this.#hardware;
     const { corrupt } = faults();
     const end = Math.min(position + target.length, node.data.size);
-    if (corrupt > 0 && end > position) {
+    if (corrupt > 0) {
       for (let sector = Math.floor(position / volume.sectorSize); sector * volume.sectorSize < end; sector++) {
         if (chance.hits("disk corrupt", corrupt) && node.data.corrupt(sector, chance)) counts.corruptSectors++;
       }
@@ -106,7 +106,7 @@ export class SessionCalls {
     const { chance, counts, faults, volume } = this.#hardware;
     const { shortWrite } = faults();
     let part = source;
-    if (shortWrite > 0 && source.length > 1 && chance.hits("disk short write", shortWrite)) {
+    if (source.length > 1 && hits(chance, "disk short write", shortWrite)) {
       counts.shortWrites++;
       part = source.subarray(0, 1 + chance.below("disk short write at", source.length - 1));
     }
@@ -133,18 +133,18 @@ export class SessionCalls {
     const { latency, slow } = faults();
     const [low, high] = latency;
     const ms = low === high ? low : chance.between("disk latency", low, high);
-    if (!chance.hits("disk slow", slow)) return ms;
+    if (!hits(chance, "disk slow", slow)) return ms;
     counts.slow++;
     return ms * chance.between("disk slowness", 10, 100);
   }
 
   #meetFault(effect: Effect): void {
     const { chance, counts, faults } = this.#hardware;
-    if (effect === "read" && chance.hits("disk read error", faults().errorOnRead)) {
+    if (effect === "read" && hits(chance, "disk read error", faults().errorOnRead)) {
       counts.readErrors++;
       throw new FsRefusal("EIO");
     }
-    if (effect === "write" && chance.hits("disk write error", faults().errorOnWrite)) {
+    if (effect === "write" && hits(chance, "disk write error", faults().errorOnWrite)) {
       counts.writeErrors++;
       throw new FsRefusal("EIO");
     }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import * as realFs from "node:fs/promises";
 import test from "node:test";
 import { isAshlarError } from "../../core/index.ts";
 import { createSeededChance } from "./testing/seeded-chance.ts";
@@ -138,6 +139,8 @@ test("nothing of a killed process settles or happens any more, and others go on"
   const machine = createMachine(1);
   const other = machine.disk.mount(machine.runtime);
   const file = await machine.run(machine.fs.open("/f", "w"));
+  const closed = await machine.run(machine.fs.open("/f", "r"));
+  await machine.run(closed.close());
   let settled = 0;
   const count = () => {
     settled++;
@@ -152,8 +155,12 @@ test("nothing of a killed process settles or happens any more, and others go on"
   watch(file.write("after"));
   watch(file.sync());
   watch(file.close());
+  watch(closed.close());
+  watch(closed.stat());
   watch(machine.fs.writeFile("/h", "after"));
   watch(machine.fs.stat("/missing"));
+  watch(machine.fs.open("/f", "no flag"));
+  watch(file.writeFile(""));
   await machine.runtime.advance(60_000);
   assert.equal(settled, 0);
   assert.deepEqual(machine.disk.files(), ["/f"]);
@@ -161,19 +168,32 @@ test("nothing of a killed process settles or happens any more, and others go on"
 });
 
 test("close waits for the calls under way, refuses later ones with EBADF, and may be repeated", async () => {
-  const machine = createMachine(1, { faults: { latency: [1, 5] } });
+  const machine = createMachine(1, { faults: { latency: [5, 5] } });
   const file = await machine.run(machine.fs.open("/f", "w"));
   const order: string[] = [];
-  const work = [
-    file.write("content").then(() => order.push("write")),
-    file.close().then(() => order.push("close")),
-    file.close(),
-  ];
+  const slow = file.write("content").then(() => order.push("write"));
+  machine.disk.setFaults({ latency: [1, 1] });
+  const work = [slow, file.close().then(() => order.push("close")), file.close()];
   await assert.rejects(machine.run(file.write("more")), { code: "EBADF" });
   await machine.run(Promise.all(work));
   assert.deepEqual(order, ["write", "close"]);
   assert.equal(file.fd, -1);
   await machine.run(file.close());
+});
+
+test("a handle takes views of bytes and text, and parts inside their buffers", async () => {
+  const machine = createMachine(1);
+  const file = await machine.run(machine.fs.open("/f", "w+"));
+  await machine.run(file.write(new Uint16Array([0x4241, 0x4443, 0x4645]).subarray(1)));
+  await machine.run(file.write(Buffer.from("xxGHxx"), { offset: 2, length: 2 }));
+  await machine.run(file.write("é", null, "latin1"));
+  assert.equal(await machine.run(machine.fs.readFile("/f", "latin1")), "CDEFGHé");
+  await assert.rejects(machine.run(file.write(Buffer.alloc(4), 2, 3)), {
+    name: "RangeError",
+    code: "ERR_OUT_OF_RANGE",
+  });
+  await assert.rejects(machine.run(file.read(Buffer.alloc(4), 5)), { name: "RangeError", code: "ERR_OUT_OF_RANGE" });
+  await assert.rejects(machine.run(file.writeFile(["a", "b"] as never)), { code: "ERR_INVALID_ARG_TYPE" });
 });
 
 test("mkdtemp makes a directory of a fresh name", async () => {
@@ -196,6 +216,16 @@ test("stat tells times by the process's clock, and utimes sets them", async () =
   assert.equal((await machine.run(machine.fs.stat("/f"))).mtimeMs, 7000);
 });
 
+test("the file system has the types of node:fs/promises where that is possible", async () => {
+  const machine = createMachine(1);
+  type Shared = "rename" | "link" | "unlink" | "rm" | "rmdir" | "access" | "truncate" | "copyFile" | "utimes";
+  const asNode: Pick<typeof realFs, Shared> = machine.fs;
+  const asOurs: VirtualFs = realFs;
+  for (const name of Object.keys(machine.fs)) assert.equal(typeof asOurs[name as keyof VirtualFs], "function", name);
+  await machine.run(machine.fs.writeFile("/f", "x").then(() => asNode.rename("/f", "/g")));
+  assert.deepEqual(machine.disk.files(), ["/g"]);
+});
+
 test("bad options and bad flags are refused", () => {
   const chance = createSeededChance(1);
   for (const options of [
@@ -216,5 +246,7 @@ test("arguments that Node refuses are refused with Node's codes", async () => {
   await assert.rejects(fs.open("/f", "q"), { name: "TypeError", code: "ERR_INVALID_ARG_VALUE" });
   await assert.rejects(fs.readFile("/a\0b"), { name: "TypeError", code: "ERR_INVALID_ARG_VALUE" });
   await assert.rejects(fs.readFile(3 as never), { name: "TypeError", code: "ERR_INVALID_ARG_TYPE" });
+  await assert.rejects(fs.mkdir(undefined as never), { name: "TypeError", code: "ERR_INVALID_ARG_TYPE" });
+  await assert.rejects(fs.readdir("/", { recursive: true } as never), (error) => isAshlarError(error, "UNSUPPORTED"));
   await assert.rejects(fs.open("/f", "as"), (error) => isAshlarError(error, "UNSUPPORTED"));
 });

@@ -76,6 +76,18 @@ test("a sync covers what was written before it was called, not what comes while 
   assert.deepEqual(await powerLoss(machine), { "/log": "baaa" });
 });
 
+test("growth while a sync runs is for the next sync", async () => {
+  const machine = createMachine(1, { faults: { ...loseAll, latency: [10, 10] } });
+  const file = await machine.run(put(machine, "/log", "a".repeat(512)));
+  const slow = file.sync();
+  machine.disk.setFaults({ latency: [1, 1] });
+  await machine.run(file.write("b".repeat(512)));
+  await machine.run(slow);
+  assert.equal(machine.disk.durable("/log")?.length, 512);
+  await machine.run(file.sync());
+  assert.deepEqual(await powerLoss(machine), { "/log": "a".repeat(512) + "b".repeat(512) });
+});
+
 test("an older sync that ends last does not undo a younger one", async () => {
   const machine = createMachine(1, { faults: { ...loseAll, latency: [10, 10] } });
   const file = await machine.run(put(machine, "/log", "old"));
@@ -105,12 +117,16 @@ test("each unsynced sector meets its own fate", async () => {
   assert.equal(seen.size, 8, "all combinations occur");
 });
 
-test("a torn sector begins with new bytes and ends with old ones", async () => {
-  const machine = createMachine(createFixedChance({ "disk tear at": 99 }), { faults: { keepUnsynced: 1, tear: 1 } });
-  const file = await machine.run(put(machine, "/f", "-".repeat(512), true));
-  await machine.run(file.write("+".repeat(512), 0));
-  assert.deepEqual(await powerLoss(machine), { "/f": "+".repeat(100) + "-".repeat(412) });
-  assert.equal(machine.disk.faultCounts.tornSectors, 1);
+test("a torn sector is new in one part and old in the other", async () => {
+  for (const side of [0, 1]) {
+    const chance = createFixedChance({ "disk tear at": 99, "disk tear side": side });
+    const machine = createMachine(chance, { faults: { keepUnsynced: 1, tear: 1 } });
+    const file = await machine.run(put(machine, "/f", "-".repeat(512), true));
+    await machine.run(file.write("+".repeat(512), 0));
+    const [first, second] = side === 0 ? ["+", "-"] : ["-", "+"];
+    assert.deepEqual(await powerLoss(machine), { "/f": first.repeat(100) + second.repeat(412) });
+    assert.equal(machine.disk.faultCounts.tornSectors, 1);
+  }
 });
 
 test("a file that grew may end at any sector, with zeros where content was lost", async () => {

@@ -45,7 +45,7 @@ export interface DurableFile {
  *
  * *Content.* What is written is in the page cache, where all processes of the machine see it. It is durable once a `sync`
  * or `datasync` of the file has ended well that began after the write had ended. A loss of power treats each sector that
- * was not synced on its own: it survives, is lost (the old bytes, or zeros), or is torn (the first bytes new, the rest
+ * was not synced on its own: it survives, is lost (the old bytes, or zeros), or is torn (a part new, the rest
  * old). So does the size: it survives, is the old one, or lies at a sector between. Thus a file whose name survives may be
  * empty or full of zeros: "rename without fsync" (Pillai et al., OSDI 2014) is a bug here too.
  *

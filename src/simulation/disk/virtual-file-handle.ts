@@ -2,16 +2,8 @@ import { FsRefusal } from "./fs-error.ts";
 import { statsOf } from "./node-stats.ts";
 import type { DiskNode, FileNode } from "./nodes.ts";
 import type { OpenFlags } from "./open-flags.ts";
-import type { Effect, SessionCalls } from "./session-calls.ts";
-import type { Bytes, VirtualFileHandle, VirtualStats } from "./virtual-fs.ts";
-
-interface Slice {
-  readonly offset?: number | null;
-  readonly length?: number | null;
-  readonly position?: number | null;
-}
-
-type Encoding = { encoding?: BufferEncoding | null } | BufferEncoding | null | undefined;
+import { type Effect, never, type SessionCalls } from "./session-calls.ts";
+import type { BufferPart, Bytes, EncodingOption, VirtualFileHandle, VirtualStats } from "./virtual-fs.ts";
 
 /** What one `read` of `readFile` asks for. */
 const readChunk = 512 * 1024;
@@ -39,9 +31,16 @@ export class OpenFile implements VirtualFileHandle {
     return this.#closing ? -1 : this.#fd;
   }
 
+  read<T extends Bytes>(
+    buffer: T,
+    offset?: number | null,
+    length?: number | null,
+    position?: number | null,
+  ): Promise<{ bytesRead: number; buffer: T }>;
+  read<T extends Bytes>(buffer: T, options?: BufferPart): Promise<{ bytesRead: number; buffer: T }>;
   async read<T extends Bytes>(
     buffer: T,
-    offsetOrOptions?: number | Slice | null,
+    offsetOrOptions?: number | BufferPart | null,
     length?: number | null,
     position?: number | null,
   ): Promise<{ bytesRead: number; buffer: T }> {
@@ -56,9 +55,9 @@ export class OpenFile implements VirtualFileHandle {
     return { bytesRead, buffer };
   }
 
-  readFile(options?: { encoding?: null } | null): Promise<Buffer>;
+  readFile(options?: { encoding?: null | undefined } | null): Promise<Buffer>;
   readFile(options: { encoding: BufferEncoding } | BufferEncoding): Promise<string>;
-  async readFile(options?: Encoding): Promise<Buffer | string> {
+  async readFile(options?: EncodingOption): Promise<Buffer | string> {
     const chunks: Uint8Array[] = [];
     for (;;) {
       const size = this.#node.kind === "file" ? this.#node.data.size - this.#position : 0;
@@ -77,6 +76,7 @@ export class OpenFile implements VirtualFileHandle {
     length?: number | null,
     position?: number | null,
   ): Promise<{ bytesWritten: number; buffer: T }>;
+  write<T extends Bytes>(buffer: T, options?: BufferPart): Promise<{ bytesWritten: number; buffer: T }>;
   write(
     data: string,
     position?: number | null,
@@ -84,7 +84,7 @@ export class OpenFile implements VirtualFileHandle {
   ): Promise<{ bytesWritten: number; buffer: string }>;
   async write(
     data: string | Bytes,
-    offsetOrPosition?: number | Slice | null,
+    offsetOrPosition?: number | BufferPart | null,
     lengthOrEncoding?: number | string | null,
     position?: number | null,
   ): Promise<{ bytesWritten: number; buffer: unknown }> {
@@ -107,12 +107,13 @@ export class OpenFile implements VirtualFileHandle {
     return { bytesWritten: await this.#write(bytes, positionOf(position)), buffers };
   }
 
-  async writeFile(data: string | Bytes, options?: Encoding): Promise<void> {
+  async writeFile(data: string | Bytes, options?: EncodingOption): Promise<void> {
+    if (!this.#calls.isAlive) return await never();
     const bytes = dataBytes(data, encodingOf(options));
     for (let done = 0; done < bytes.length; ) done += await this.#write(bytes.subarray(done), undefined);
   }
 
-  appendFile(data: string | Bytes, options?: Encoding): Promise<void> {
+  appendFile(data: string | Bytes, options?: EncodingOption): Promise<void> {
     return this.writeFile(data, options);
   }
 
@@ -136,6 +137,7 @@ export class OpenFile implements VirtualFileHandle {
   }
 
   close(): Promise<void> {
+    if (!this.#calls.isAlive) return never();
     if (this.#fd === -1) return Promise.resolve();
     if (!this.#closing) {
       const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -176,6 +178,7 @@ export class OpenFile implements VirtualFileHandle {
   }
 
   async #busily<T>(syscall: string, run: () => Promise<T>): Promise<T> {
+    if (!this.#calls.isAlive) return await never();
     if (this.#closing) throw Object.assign(new Error("file closed"), { code: "EBADF", syscall });
     this.#busy++;
     try {
@@ -198,28 +201,41 @@ export class OpenFile implements VirtualFileHandle {
   }
 }
 
-export function encodingOf(options: Encoding): BufferEncoding | undefined {
+export function encodingOf(options: EncodingOption | undefined): BufferEncoding | undefined {
   return (typeof options === "string" ? options : options?.encoding) ?? undefined;
 }
 
-export function dataBytes(data: string | Bytes, encoding: BufferEncoding | undefined): Uint8Array {
+function dataBytes(data: string | Bytes, encoding: BufferEncoding | undefined): Uint8Array {
   return typeof data === "string" ? Buffer.from(data, encoding ?? "utf8") : asBytes(data);
 }
 
+/** @throws TypeError (ERR_INVALID_ARG_TYPE) neither text nor a view of bytes, such as the streams that Node takes */
 function asBytes(view: Bytes): Uint8Array {
+  if (!ArrayBuffer.isView(view)) {
+    const error = new TypeError(
+      'The "data" argument must be of type string or an instance of Buffer, TypedArray or DataView.',
+    );
+    throw Object.assign(error, { code: "ERR_INVALID_ARG_TYPE" });
+  }
   return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 }
 
 function slice(
-  first: number | Slice | null | undefined,
+  first: number | BufferPart | null | undefined,
   length: number | null | undefined,
   position: number | null | undefined,
 ) {
   return typeof first === "object" && first !== null ? first : { offset: first, length, position };
 }
 
+interface Part {
+  readonly offset?: number | null | undefined;
+  readonly length?: number | null | undefined;
+  readonly position?: number | null | undefined;
+}
+
 /** @throws RangeError (ERR_OUT_OF_RANGE) a part that is not inside the buffer */
-function cut(buffer: Bytes, { offset, length, position }: { [K in keyof Slice]: Slice[K] | undefined }) {
+function cut(buffer: Bytes, { offset, length, position }: Part) {
   const bytes = asBytes(buffer);
   const from = offset ?? 0;
   const count = length ?? bytes.length - from;

@@ -1,4 +1,4 @@
-import type { DiskChance, DiskFaultCounts, DiskFaults } from "./disk-faults.ts";
+import { type DiskChance, type DiskFaultCounts, type DiskFaults, hits } from "./disk-faults.ts";
 import { type DataSnapshot, FileData, type Space } from "./file-data.ts";
 import { FsRefusal } from "./fs-error.ts";
 import { type MetadataRules, type NameChange, NameJournal, type NameOperation } from "./name-journal.ts";
@@ -156,7 +156,7 @@ export class Volume {
 
   /** The power goes. No process may use the volume's nodes afterwards. */
   losePower(chance: DiskChance, faults: DiskFaults, counts: DiskFaultCounts): void {
-    counts.lostNames += this.#journal.losePower(() => chance.hits("disk kept name", faults.keepUnsynced));
+    counts.lostNames += this.#journal.losePower(() => hits(chance, "disk kept name", faults.keepUnsynced));
     const seen = new Set<DiskNode>([this.#root]);
     resetCounts(this.#root);
     this.#root.links = 1;

@@ -34,7 +34,8 @@ export interface LinksOptions {
 /** All ways between machines, and what cuts them. */
 export class Links {
   readonly #options: LinksOptions;
-  readonly #links = new Map<string, Link>();
+  /** By sender, then by receiver. */
+  readonly #links = new Map<string, Map<string, Link>>();
   readonly #cuts = new Set<Cut>();
 
   constructor(options: LinksOptions) {
@@ -55,11 +56,15 @@ export class Links {
   }
 
   link(from: string, to: string): Link {
-    const name = `${from}→${to}`;
-    let link = this.#links.get(name);
+    let links = this.#links.get(from);
+    if (!links) {
+      links = new Map();
+      this.#links.set(from, links);
+    }
+    let link = links.get(to);
     if (!link) {
-      link = this.#create(from, to, name);
-      this.#links.set(name, link);
+      link = this.#create(from, to, `${from}→${to}`);
+      links.set(to, link);
     }
     return link;
   }
