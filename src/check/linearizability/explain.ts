@@ -76,7 +76,9 @@ function story(
       : [`a longest legal order: ${shorten(order.map(describe))}; then the state is ${show(model, state)}`];
   const ends = stuck.map(({ operation, why }) => `${describeOperation(model, operation)} ${why}`);
   const precedences = entries.flatMap((later) =>
-    immediatelyBefore(entries, later).map((earlier) => `${describe(later)} had begun after ${describe(earlier)} had ended`),
+    immediatelyBefore(entries, later).map(
+      (earlier) => `${describe(later)} had begun after ${describe(earlier)} had ended`,
+    ),
   );
   const lines = [...begin, ...ends, ...precedences];
   if (lines.length <= linesAtMost) return lines;

@@ -52,7 +52,8 @@ const firstSlice = 2_000;
  */
 export function linearizable(model: Model, options: LinearizableOptions = {}): LinearizabilityChecker {
   const { steps = defaultSteps } = options;
-  if (!(Number.isSafeInteger(steps) && steps >= 1)) throw invalidArgument("options.steps", steps, "an integer, 1 or more");
+  if (!(Number.isSafeInteger(steps) && steps >= 1))
+    throw invalidArgument("options.steps", steps, "an integer, 1 or more");
   const name = `linearizable ${model.name}`;
   return {
     name,
@@ -75,7 +76,10 @@ export function linearizable(model: Model, options: LinearizableOptions = {}): L
   };
 }
 
-function named(partition: string | undefined, explanation: Explanation): Omit<LinearizabilityResult, "check" | "verdict"> {
+function named(
+  partition: string | undefined,
+  explanation: Explanation,
+): Omit<LinearizabilityResult, "check" | "verdict"> {
   return partition === undefined ? explanation : { ...explanation, partition };
 }
 

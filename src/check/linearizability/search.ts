@@ -1,3 +1,4 @@
+import { InvalidArgumentError } from "../../core/index.ts";
 import type { Budget } from "./budget.ts";
 import { Configurations } from "./configurations.ts";
 import type { Model } from "./model.ts";
@@ -31,6 +32,7 @@ export type SearchOutcome = "ok" | "violated" | "paused" | "exhausted";
  * It keeps its place between calls of `run`, and does not use the call stack for its depth.
  */
 export class Search {
+  readonly #model: Model;
   readonly #timeline: Timeline;
   readonly #states: States;
   readonly #outlook: Outlook;
@@ -55,6 +57,7 @@ export class Search {
 
   /** @param foresight whether to leave at once what cannot succeed later; without it, `longest` is a longest legal order indeed */
   constructor(model: Model, entries: readonly Entry[], budget: Budget, foresight = true) {
+    this.#model = model;
     this.#budget = budget;
     this.#foresight = foresight;
     const timeline = createTimeline(entries);
@@ -164,7 +167,9 @@ export class Search {
   #readNow(index: number): void {
     if (index === -1 || this.#outlook.isDone(index) || !this.#outlook.isRead(index)) return;
     this.#budget.steps -= 1;
-    if (this.#states.next(this.#state, index) === this.#state) this.#take(index);
+    const next = this.#states.next(this.#state, index);
+    if (next === this.#state) this.#take(index);
+    else if (next !== -1) throw changedByRead(this.#model, this.#timeline.entries[index] as Entry);
   }
 
   /** What was called before the return at the front, from entry `from` on, is pending now. */
@@ -228,6 +233,11 @@ export class Search {
     this.#budget.memory += this.#charged;
     this.#charged = 0;
   }
+}
+
+function changedByRead(model: Model, { operation }: Entry): InvalidArgumentError {
+  const what = `calls operation ${operation.id} (${operation.name}) a read, but it changes the state`;
+  return new InvalidArgumentError(`the model ${model.name} ${what}`);
 }
 
 function twins(entries: readonly Entry[]): Int32Array {

@@ -1,5 +1,5 @@
-import type { Operation } from "../history.ts";
 import { invalidArgument } from "../../core/index.ts";
+import type { Operation } from "../history.ts";
 import type { Model } from "./model.ts";
 
 /** An operation as the search sees it. */

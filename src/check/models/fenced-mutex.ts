@@ -34,7 +34,8 @@ export const fencedMutex: Model<FencedMutexState> = {
     const { name, input, output, outcome } = operation;
     const isToken = (value: unknown): boolean => isInteger(value) && value >= 0;
     const isAny = name === "release" && (input === undefined || input === null);
-    if (name !== "acquire" && !isAny && !isToken(input)) throw malformed(operation, "input", "a token, an integer from 0");
+    if (name !== "acquire" && !isAny && !isToken(input))
+      throw malformed(operation, "input", "a token, an integer from 0");
     if (outcome !== "ok") return;
     if (name === "acquire" && output !== null && output !== false && !isToken(output))
       throw malformed(operation, "output", "a token, an integer from 0, or null");

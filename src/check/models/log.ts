@@ -35,7 +35,8 @@ export const log: Model<LogState> = {
     const { name, input, output, outcome } = operation;
     if (name === "append") {
       if (input === undefined) throw malformed(operation, "input", "a record");
-      if (output !== undefined && output !== null && !isInteger(output)) throw malformed(operation, "output", "an offset");
+      if (output !== undefined && output !== null && !isInteger(output))
+        throw malformed(operation, "output", "an offset");
       return;
     }
     const { from, limit } = rangeOf(operation);

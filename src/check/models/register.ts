@@ -77,7 +77,8 @@ function validate(operation: Operation): void {
     throw malformed(operation, "input", '{"expected": …, "value": …}');
   if (name === "add") {
     if (!isInteger(input)) throw malformed(operation, "input", "an integer");
-    if (output !== undefined && output !== null && !isInteger(output)) throw malformed(operation, "output", "an integer");
+    if (output !== undefined && output !== null && !isInteger(output))
+      throw malformed(operation, "output", "an integer");
   }
 }
 

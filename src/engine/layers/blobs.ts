@@ -16,7 +16,16 @@ import {
   sleep,
   throwIfAborted,
 } from "../../core/index.ts";
-import type { BlobGetOptions, BlobInfo, BlobPutOptions, Blobs, Entry, Mutation, StoredBlob } from "../contract.ts";
+import type {
+  BlobGetOptions,
+  BlobInfo,
+  BlobPutOptions,
+  Blobs,
+  Entry,
+  Mutation,
+  StoredBlob,
+  Version,
+} from "../contract.ts";
 import { toLimit } from "../encode-batch.ts";
 import { BlobBody, type Part } from "./blob-body.ts";
 import { BlobCollector, graceMs } from "./blob-collector.ts";
@@ -160,30 +169,36 @@ class BlobsFace implements Blobs {
   ): Promise<void> {
     const { kv, runtime } = this.#context;
     const retries = new Retries(runtime, signal);
-    /** A commit whose answer was lost. Doing it again is harmless: both set the same, and both check what the other one changes. */
-    let unknown: unknown;
-    for (let conflicts = 0; ; ) {
-      const entry = await retry(runtime, signal, () => this.#entry(place, signal));
-      if (unknown && entry && readObject(entry).etag === object.etag) return;
-      assertMatch(place, entry, ifMatch, unknown);
-      const upload = writer.publication();
-      const checks = [{ key: place, version: entry?.version }, ...upload.checks];
-      const garbage = entry ? await this.#discard(entry) : [];
-      const mutations = [{ set: place, value: object }, ...upload.mutations, ...garbage];
-      try {
-        const outcome = await kv.tryCommit({ checks, mutations }, signal && { signal });
-        if (outcome.ok) return;
-        if (outcome.refusal.reason === "check" && outcome.refusal.check === 1) {
-          // The upload has come to its end: by the commit whose answer was lost, if there is one.
-          if (unknown) return;
-          throw uploadLost();
+    /** The last commit whose answer was lost, and what it expected to replace. */
+    let doubt: { readonly error: unknown; readonly replaces: Version | undefined } | undefined;
+    try {
+      for (let conflicts = 0; ; ) {
+        const entry = await retry(runtime, signal, () => this.#entry(place, signal));
+        if (doubt && entry && readObject(entry).etag === object.etag) return;
+        assertMatch(place, entry, ifMatch);
+        const upload = writer.publication();
+        if (doubt && upload.checks.length === 0 && mayHaveBeenReplaced(doubt.replaces, entry)) throw doubt.error;
+        const checks = [{ key: place, version: entry?.version }, ...upload.checks];
+        const garbage = entry ? await this.#discard(entry) : [];
+        const mutations = [{ set: place, value: object }, ...upload.mutations, ...garbage];
+        try {
+          const outcome = await kv.tryCommit({ checks, mutations }, signal && { signal });
+          if (outcome.ok) return;
+          if (outcome.refusal.reason === "check" && outcome.refusal.check === 1) {
+            // The upload has come to its end: by the commit whose answer was lost, if there is one.
+            if (doubt) return;
+            throw uploadLost();
+          }
+        } catch (error) {
+          if (isAshlarError(error, "OUTCOME_UNKNOWN")) doubt = { error, replaces: entry?.version };
+          await retries.after(error);
+          continue;
         }
-      } catch (error) {
-        if (isAshlarError(error, "OUTCOME_UNKNOWN")) unknown = error;
-        await retries.after(error);
-        continue;
+        await this.#contend(place, conflicts++, signal);
       }
-      await this.#contend(place, conflicts++, signal);
+    } catch (error) {
+      // Whatever came later, the object may have been stored.
+      throw doubt?.error ?? error;
     }
   }
 
@@ -259,17 +274,20 @@ function beyond(range: KeyRange, key: Key, reverse: boolean): KeyRange {
   return { ...rest, after: key };
 }
 
-/** @throws ConflictError the object is not the one that the caller expects; `unknown` instead, if an earlier try may have succeeded */
-function assertMatch(
-  place: Key,
-  entry: Entry | undefined,
-  ifMatch: string | null | undefined,
-  unknown?: unknown,
-): void {
+/**
+ * Whether the commit whose answer was lost may have taken place, though the object is another one now: then to do it again could bring back what somebody has
+ * replaced since. Not so while what it expected to replace is still there, since the next commit expects the same, and one of the
+ * two is refused. That nothing was there tells nothing: others may have deleted the object since.
+ */
+function mayHaveBeenReplaced(replaces: Version | undefined, entry: Entry | undefined): boolean {
+  return replaces === undefined || entry?.version !== replaces;
+}
+
+/** @throws ConflictError the object is not the one that the caller expects */
+function assertMatch(place: Key, entry: Entry | undefined, ifMatch: string | null | undefined): void {
   if (ifMatch === undefined) return;
   const present = entry ? readObject(entry).etag : null;
   if (present === ifMatch) return;
-  if (unknown) throw unknown;
   const found = present === null ? "there is no such object" : `its etag is "${present}"`;
   const expected = ifMatch === null ? "none was expected" : `"${ifMatch}" was expected`;
   throw new ConflictError(`object ${keyName(place.slice(1))}: ${found}, ${expected}; look at it again`, {

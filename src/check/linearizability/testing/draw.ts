@@ -3,17 +3,18 @@ import type { Operation } from "../../history.ts";
 /**
  * A history from a drawing, a line for each client, where time runs to the right:
  * ```
- * a: [set 1]     [get → 2]
- * b:    [set(x) 2          the answer never came
- * c:               [cas {"expected":1,"value":2} → false!]   failed
+ * a: <set 1>     <get → 2>
+ * b:    <set(x) 2
+ * c:               <cas {"expected":1,"value":2} → false!>
  * ```
+ * Here the answer of b never came, and the cas failed.
  */
 export function draw(drawing: string): Operation[] {
   const operations: Omit<Operation, "id">[] = [];
   for (const line of drawing.split("\n")) {
     const client = /^\s*(\w+):/.exec(line)?.[1];
     if (client === undefined) continue;
-    for (const match of line.matchAll(/\[(\w+)(?:\((\w+)\))?([^[]*?)(\](?=\s|$)|$)/g)) {
+    for (const match of line.matchAll(/<(\w+)(?:\((\w+)\))?([^<>]*)(>|$)/g)) {
       const [text, name = "", key, rest = "", end] = match;
       const [input = "", output = ""] = rest.split("→").map((part) => part.trim());
       const isUnknown = end === "";

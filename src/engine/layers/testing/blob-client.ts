@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { type Key, type Runtime, systemRuntime } from "../../../core/index.ts";
 import type { ManualRuntime } from "../../../core/testing/manual-runtime.ts";
-import { type Batch, type Blobs, type Kv, type Limits, portableLimits } from "../../contract.ts";
+import { type Batch, type Blobs, type Kv, type Limits, portableLimits, type ReadOptions } from "../../contract.ts";
 import { MemoryStore, openMemory } from "../../memory/index.ts";
 import { type BlobStore, createBlobStore } from "../blobs.ts";
 import { EngineClock } from "../engine-clock.ts";
@@ -16,6 +16,8 @@ export interface Meddling {
   before?: (batch: Batch) => unknown;
   /** Called after each commit that was applied; what it throws is all that the caller hears. */
   after?: (batch: Batch) => unknown;
+  /** Called before each `get`. */
+  get?: (key: Key) => unknown;
   /** Called before each `getMany`. */
   read?: (keys: readonly Key[]) => unknown;
 }
@@ -49,7 +51,11 @@ export function openBlobs(
     await meddling.read?.(keys);
     return await kv.getMany(keys, options);
   };
-  const meddled = { get: kv.get.bind(kv), list: kv.list.bind(kv), getMany, tryCommit } as unknown as Kv;
+  const get = async (key: Key, options?: ReadOptions) => {
+    await meddling.get?.(key);
+    return await kv.get(key, options);
+  };
+  const meddled = { get, list: kv.list.bind(kv), getMany, tryCommit } as unknown as Kv;
   const clock = new EngineClock({ now: async () => runtime.clock.now(), guarantees: engine.guarantees }, runtime);
   const objects = createBlobStore({ kv: meddled, limits: { ...portableLimits, ...limits }, runtime, clock });
   return {
