@@ -25,3 +25,5 @@ export { casRegister, keyValue, register } from "./models/register.ts";
 export { set } from "./models/set.ts";
 export { unorderedQueue } from "./models/unordered-queue.ts";
 export { type Call, createRecorder, type Recorder, type RecorderOptions } from "./recorder.ts";
+export { type RecordedKv, type RecordOptions, recordKv } from "./recording/recorded-kv.ts";
+export { type ListStep, type RecordedLists, recordLists } from "./recording/recorded-lists.ts";

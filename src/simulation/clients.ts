@@ -100,8 +100,7 @@ export class Clients {
   }
 
   #createClient(node: SimulatedNode, number: number): SimulatedClient {
-    const { recorder, surroundings } = this.#options;
-    const { timeline } = surroundings;
+    const recorder = this.#createRecorder(node.name);
     const { name, role, index, runtime, network, peers, log, state } = node;
     return {
       name,
@@ -116,16 +115,27 @@ export class Clients {
         return node.engine;
       },
       operation: number,
-      record: async (call, run) => {
+      recorder,
+      record: (call, run) => recorder.record({ client: name, ...call }, run),
+    };
+  }
+
+  /** The common recorder, with entries in the timeline. */
+  #createRecorder(machine: string): Recorder {
+    const { recorder, surroundings } = this.#options;
+    const { timeline } = surroundings;
+    return {
+      history: () => recorder.history(),
+      record: async (call, run, toOutput) => {
         const text = [call.name, call.key, JSON.stringify(call.input)].filter((part) => part !== undefined).join(" ");
-        this.#doing.set(name, text);
-        timeline.add(name, "call", text);
+        this.#doing.set(machine, text);
+        timeline.add(machine, "call", text);
         try {
-          const result = await recorder.record({ client: name, ...call }, run);
-          if (timeline.on) timeline.add(name, "return", `${text} → ${JSON.stringify(result)}`);
+          const result = await recorder.record(call, run, toOutput);
+          if (timeline.on) timeline.add(machine, "return", `${text} → ${JSON.stringify(result)}`);
           return result;
         } catch (error) {
-          timeline.add(name, "return", `${text} → ${nameOf(error)}`);
+          timeline.add(machine, "return", `${text} → ${nameOf(error)}`);
           throw error;
         }
       },

@@ -1,4 +1,4 @@
-import type { Checker, History, Operation } from "../check/index.ts";
+import type { Call, Checker, History, Operation, Recorder } from "../check/index.ts";
 import type { Duration, Runtime } from "../core/index.ts";
 import type { Engine } from "../engine/index.ts";
 import type { VirtualFs } from "./disk/virtual-fs.ts";
@@ -107,13 +107,11 @@ export interface SimulatedClient extends Omit<SimulatedNode, "incarnation" | "di
    * outcome is unknown; it is thrown on. `output` is what `run` resolves with, which must be JSON.
    */
   record<T>(call: RecordedCall, run: () => T | Promise<T>): Promise<T>;
+  /** What `record` writes to, for wrappers such as `recordKv(client.engine, { recorder: client.recorder, client: client.name })`. */
+  readonly recorder: Recorder;
 }
 
-export interface RecordedCall {
-  readonly name: string;
-  readonly key?: string;
-  readonly input?: unknown;
-}
+export type RecordedCall = Omit<Call, "client">;
 
 /** The world from outside, for invariants and set-up. */
 export interface World {

@@ -1,4 +1,4 @@
-import { linearizable } from "../../src/check/linearizability/linearizable.ts";
+import { linearizable } from "../../src/check/index.ts";
 import { counter } from "../../src/check/models/counter.ts";
 import { isAshlarError } from "../../src/core/index.ts";
 import type { Scenario, SimulatedClient } from "../../src/simulation/index.ts";

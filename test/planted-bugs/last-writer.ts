@@ -1,4 +1,4 @@
-import { linearizable } from "../../src/check/linearizability/linearizable.ts";
+import { linearizable } from "../../src/check/index.ts";
 import { register } from "../../src/check/models/register.ts";
 import type { Scenario, SimulatedNode } from "../../src/simulation/index.ts";
 import type { PlantedBug } from "./planted-bug.ts";

@@ -12,55 +12,113 @@ export interface LogPractice {
   readonly snapshot: "synced" | "unsynced";
 }
 
-/** A log in two files: a snapshot of all records up to some point, and those since then. */
-export interface LogFiles {
-  values(): string[];
-  /** Appends the value, if none was appended under the id before; resolves with its offset. Not to be called while a call is under way. */
-  append(id: string, value: string): Promise<number>;
-}
-
 interface LogRecord {
   readonly offset: number;
   readonly id: string;
   readonly value: string;
 }
 
+interface Pending {
+  readonly id: string;
+  readonly value: string;
+  readonly resolve: (offset: number) => void;
+}
+
+type Written = Pick<LogRecord, "offset"> & Pick<Pending, "resolve">;
+
 const snapshotPath = "/snapshot";
 const logPath = "/log";
 const recordsPerSnapshot = 12;
+/** Records that come within this time share one sync. */
+const gatherMs = 4;
+
+/** A log in two files: a snapshot of all records up to some point, and those since then. */
+export class LogFiles {
+  readonly #node: SimulatedNode;
+  readonly #practice: LogPractice;
+  /** All that are in the files; the first `#acknowledged` of them may be seen. */
+  readonly #records: LogRecord[];
+  #acknowledged: number;
+  readonly #offsets = new Map<string, Promise<number>>();
+  readonly #pending: Pending[] = [];
+  #handle: VirtualFileHandle;
+  #sinceSnapshot = 0;
+  #working = false;
+
+  constructor(node: SimulatedNode, practice: LogPractice, records: LogRecord[], handle: VirtualFileHandle) {
+    this.#node = node;
+    this.#practice = practice;
+    this.#records = records;
+    this.#acknowledged = records.length;
+    this.#handle = handle;
+    for (const { id, offset } of records) this.#offsets.set(id, Promise.resolve(offset));
+  }
+
+  values(): string[] {
+    return this.#records.slice(0, this.#acknowledged).map(({ value }) => value);
+  }
+
+  /** Appends the value, if none was appended under the id before; resolves with its offset. What goes wrong on the disk ends the process. */
+  append(id: string, value: string): Promise<number> {
+    const known = this.#offsets.get(id);
+    if (known) return known;
+    const { promise, resolve } = Promise.withResolvers<number>();
+    this.#offsets.set(id, promise);
+    this.#pending.push({ id, value, resolve });
+    // Nobody catches: what is on the disk after an error is found out on the way up.
+    if (!this.#working) void this.#work();
+    return promise;
+  }
+
+  async #work(): Promise<void> {
+    this.#working = true;
+    while (this.#pending.length > 0) {
+      const group = await this.#writeGroup();
+      await sync(this.#handle, this.#practice);
+      this.#acknowledge(group);
+      if (this.#sinceSnapshot < recordsPerSnapshot) continue;
+      const old = this.#handle;
+      this.#handle = await compact(this.#node.disk, this.#records, this.#practice);
+      await old.close();
+      this.#sinceSnapshot = 0;
+    }
+    this.#working = false;
+  }
+
+  async #writeGroup(): Promise<Written[]> {
+    const { clock } = this.#node.runtime;
+    const group: Written[] = [];
+    const end = clock.monotonic() + gatherMs;
+    while (clock.monotonic() < end) {
+      for (const { id, value, resolve } of this.#pending.splice(0)) {
+        const record: LogRecord = { offset: this.#records.length, id, value };
+        const written: Written = { offset: record.offset, resolve };
+        await this.#handle.appendFile(encode(record));
+        this.#records.push(record);
+        this.#sinceSnapshot++;
+        if (this.#practice.acknowledge === "written") this.#acknowledge([written]);
+        group.push(written);
+      }
+      await sleep(this.#node.runtime, 1);
+    }
+    return group;
+  }
+
+  #acknowledge(group: readonly Written[]): void {
+    for (const { offset, resolve } of group) {
+      this.#acknowledged = Math.max(this.#acknowledged, offset + 1);
+      resolve(offset);
+    }
+  }
+}
 
 /** Recovers what the files hold, and makes all of it durable: a process that died may have left it in the page cache alone. */
-export async function openLog({ disk, runtime }: SimulatedNode, practice: LogPractice): Promise<LogFiles> {
-  const records = [...(await load(disk, snapshotPath, practice))];
-  for (const record of await load(disk, logPath, practice)) {
+export async function openLog(node: SimulatedNode, practice: LogPractice): Promise<LogFiles> {
+  const records = [...(await load(node.disk, snapshotPath, practice))];
+  for (const record of await load(node.disk, logPath, practice)) {
     if (record.offset === records.length) records.push(record);
   }
-  const offsets = new Map(records.map(({ id, offset }) => [id, offset]));
-  let handle = await compact(disk, records, practice);
-  let sinceSnapshot = 0;
-
-  const write = async (record: LogRecord): Promise<void> => {
-    await handle.appendFile(encode(record));
-    if (practice.acknowledge === "written") void sleep(runtime, 20).then(() => handle.sync());
-    else await sync(handle, practice);
-  };
-
-  return {
-    values: () => records.map(({ value }) => value),
-    async append(id, value) {
-      const known = offsets.get(id);
-      if (known !== undefined) return known;
-      const record = { offset: records.length, id, value };
-      await write(record);
-      records.push(record);
-      offsets.set(id, record.offset);
-      if (++sinceSnapshot >= recordsPerSnapshot) {
-        handle = await compact(disk, records, practice);
-        sinceSnapshot = 0;
-      }
-      return record.offset;
-    },
-  };
+  return new LogFiles(node, practice, records, await compact(node.disk, records, practice));
 }
 
 async function sync(handle: VirtualFileHandle, { onSyncError }: LogPractice): Promise<void> {

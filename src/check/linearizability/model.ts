@@ -32,6 +32,8 @@ export interface Model<State = unknown> {
   observes?(operation: Operation): boolean;
   /** What it does if that is this simple; see `Transition`. It is what makes histories of registers easy. */
   transition?(operation: Operation): Transition | undefined;
+  /** What it puts into a queue, or takes out of it. Only used to decide what to try first. */
+  movement?(operation: Operation): Movement | undefined;
   /**
    * Values that it is about, if the model has this property: from a legal order, all operations about a value may be left out and
    * the rest is legal. `undefined`: about more than can be said. Only used to make counterexamples small.
@@ -51,3 +53,6 @@ export interface Transition {
   readonly from?: string | number;
   readonly to: string | number;
 }
+
+/** An operation of a queue. */
+export type Movement = { readonly kind: "put" | "take"; readonly item: string | number };

@@ -1,4 +1,5 @@
 import type { Model } from "./model.ts";
+import { Queues } from "./queues.ts";
 import type { States } from "./states.ts";
 import { isRead, type Timeline } from "./timeline.ts";
 
@@ -25,6 +26,7 @@ export class Outlook {
   /** Required entries that need the state, in the order of their calls, and of their returns. */
   readonly #needersByCall = new Map<number, number[]>();
   readonly #needersByReturn = new Map<number, number[]>();
+  readonly #queues: Queues | undefined;
   /** Entries that are not done and could lead anywhere. */
   #wild = 0;
   /**
@@ -65,6 +67,7 @@ export class Outlook {
       this.#needersByReturn.set(state, byReturn);
     }
     this.isPlain = isPlain;
+    this.#queues = model.movement && new Queues(model, timeline, this.#deadline);
   }
 
   isRead(index: number): boolean {
@@ -78,18 +81,21 @@ export class Outlook {
   /** The entry takes effect. */
   take(index: number): void {
     this.#done[index] = 1;
+    this.#queues?.count(index, 1);
     this.#count(index, -1);
   }
 
   /** Undoes `take`. */
   untake(index: number): void {
     this.#done[index] = 0;
+    this.#queues?.count(index, -1);
     this.#count(index, 1);
   }
 
   /** Where to begin: the entry whose state is needed soonest, or that itself returns soonest, has the smallest number. */
   urgency(index: number): number {
     let urgency = this.#deadline[index] as number;
+    if (this.#queues) return this.#queues.urgency(index) ?? urgency;
     const needers = this.#needersByReturn.get(this.#to[index] as number) ?? [];
     for (let i = 0; i < Math.min(needers.length, scannedAtMost); i++) {
       const needer = needers[i] as number;

@@ -1,7 +1,7 @@
 import type { Model } from "../linearizability/model.ts";
 import { byKey } from "./arguments.ts";
 import { canonical } from "./canonical.ts";
-import { dequeued, itemsOf, validateQueueOperation } from "./queue-operations.ts";
+import { dequeued, itemsOf, movementOf, validateQueueOperation } from "./queue-operations.ts";
 
 /**
  * A queue, first in, first out, at first empty. With keys: a queue for each. A state costs as much as the queue is long.
@@ -25,6 +25,7 @@ export const fifoQueue: Model<readonly string[]> = {
   },
   key: (state) => state.join(),
   isRead: (operation) => operation.name === "dequeue" && dequeued(operation) === "",
+  movement: movementOf,
   concerns: itemsOf,
   showState: (state) => `[${state.join(", ")}]`,
 };

@@ -1,4 +1,5 @@
 import type { Operation } from "../history.ts";
+import type { Movement } from "../linearizability/model.ts";
 import { isAnswered, knownName, malformed } from "./arguments.ts";
 import { canonical } from "./canonical.ts";
 
@@ -13,6 +14,12 @@ export function validateQueueOperation(operation: Operation): void {
 export function dequeued(operation: Operation): string | undefined {
   if (!isAnswered(operation)) return undefined;
   return operation.output === undefined || operation.output === null ? "" : canonical(operation.output);
+}
+
+/** Which item it puts in or takes out, as far as that is known. */
+export function movementOf(operation: Operation): Movement | undefined {
+  const [item] = itemsOf(operation);
+  return item === undefined ? undefined : { kind: operation.name === "enqueue" ? "put" : "take", item };
 }
 
 /**

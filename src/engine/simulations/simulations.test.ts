@@ -6,6 +6,7 @@ import { assertHolds, type Exploration, type Scenario } from "../../simulation/i
 import { blob } from "./blob.sim.ts";
 import { bus } from "./bus.sim.ts";
 import { groupCommit } from "./group-commit.sim.ts";
+import { kv } from "./kv.sim.ts";
 import { log } from "./log.sim.ts";
 import { transact } from "./transact.sim.ts";
 import { ttl } from "./ttl.sim.ts";
@@ -13,7 +14,7 @@ import { watch } from "./watch.sim.ts";
 
 /** A few seeds each; `ashlar simulate src/engine/simulations/… --seeds 1000` runs as many as one likes. */
 const seeds = 25;
-const scenarios = { blob, bus, "group-commit": groupCommit, log, transact, ttl, watch } satisfies Record<
+const scenarios = { blob, bus, "group-commit": groupCommit, kv, log, transact, ttl, watch } satisfies Record<
   string,
   Scenario
 >;

@@ -216,7 +216,8 @@ export class FileData {
   /** Flips a bit of a sector that is on the medium and clean; says whether there was one. */
   corrupt(sector: number, chance: DiskChance): boolean {
     const present = this.#durable.get(sector);
-    if (!present || this.#dirty.has(sector) || this.#cache.get(sector) !== present.bytes) return false;
+    // What readers see is the medium's only as long as the two share their bytes.
+    if (!present || this.#cache.get(sector) !== present.bytes) return false;
     const inside = Math.min(this.#space.sectorSize, this.#size - sector * this.#space.sectorSize);
     if (inside <= 0) return false;
     const bytes = present.bytes.slice();

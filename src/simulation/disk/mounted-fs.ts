@@ -7,7 +7,7 @@ import type { DiskNode } from "./nodes.ts";
 import { type OpenFlags, parseOpenFlags } from "./open-flags.ts";
 import { absolutePath, pathText } from "./path-walk.ts";
 import { never, type SessionCalls } from "./session-calls.ts";
-import { encodingOf, OpenFile } from "./virtual-file-handle.ts";
+import { dataBytes, encodingOf, OpenFile } from "./virtual-file-handle.ts";
 import type { Bytes, VirtualFs, WriteFileOptions } from "./virtual-fs.ts";
 import type { Volume } from "./volume.ts";
 
@@ -48,8 +48,9 @@ function createContentCalls(calls: SessionCalls): ContentCalls {
     flags: string,
   ): Promise<void> {
     const { flag = flags, flush = false } = typeof options === "object" ? (options ?? {}) : {};
+    const bytes = dataBytes(data, encodingOf(options));
     await using file = await open(pathText(path), flag);
-    await file.writeFile(data, encodingOf(options));
+    await file.writeFile(bytes);
     if (flush) await file.sync();
   }
 

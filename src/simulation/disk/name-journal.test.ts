@@ -116,8 +116,10 @@ test("ordered: a file that was created, written and removed may come back with i
   const machine = createMachine(
     createFixedChance({ "disk kept name": [true, false], "disk kept size": true, "disk kept sector": true }),
   );
-  await machine.run(machine.fs.writeFile("/a", "content"));
+  const file = await machine.run(machine.fs.open("/a", "w"));
+  await machine.run(file.write("content"));
   await machine.run(machine.fs.unlink("/a"));
+  await machine.run(file.close());
   machine.restart({ power: true });
   assert.deepEqual(await machine.run(contents(machine)), { "/a": "content" });
 });

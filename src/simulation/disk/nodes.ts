@@ -9,12 +9,11 @@ interface NodeState {
   modified: number;
   changed: number;
   readonly born: number;
-  /** Names that lead here: as processes see it, and on the medium. */
+  /** Names that lead here, as processes see it; if none is pending, on the medium too. */
   links: number;
-  durableLinks: number;
   /** Open handles. */
   opens: number;
-  /** Changes of names in the journal that are about this node. */
+  /** Changes of names to or from this node that are in the journal: what keeps a removed file until it is durably so. */
   pending: number;
 }
 

@@ -116,6 +116,19 @@ test("silent corruption flips bits of durable sectors, for good and without an e
   assert.equal(machine.disk.faultCounts.corruptSectors, flipped.length);
 });
 
+test("corruption of the medium does not show in what only the page cache has", async () => {
+  const machine = createMachine(1);
+  const file = await machine.run(machine.fs.open("/f", "w+"));
+  await machine.run(file.write("a".repeat(512)));
+  await machine.run(file.sync());
+  await machine.run(file.write("b".repeat(512), 0));
+  machine.disk.setFaults({ corrupt: 1, errorOnSync: 1 });
+  assert.equal(await machine.run(machine.fs.readFile("/f", "utf8")), "b".repeat(512), "dirty");
+  await assert.rejects(machine.run(file.sync()));
+  assert.equal(await machine.run(machine.fs.readFile("/f", "utf8")), "b".repeat(512), "given up by a failed sync");
+  assert.equal(machine.disk.faultCounts.corruptSectors, 0);
+});
+
 test("an operation takes its latency, and a slow one ten to a hundred times that", async () => {
   const machine = createMachine(1, { faults: { latency: [2, 3] } });
   const start = machine.runtime.clock.monotonic();
@@ -241,12 +254,14 @@ test("bad options and bad flags are refused", () => {
     );
 });
 
-test("arguments that Node refuses are refused with Node's codes", async () => {
-  const { fs } = createMachine(1);
+test("arguments that Node refuses are refused with Node's codes, before anything happens", async () => {
+  const { fs, disk } = createMachine(1);
   await assert.rejects(fs.open("/f", "q"), { name: "TypeError", code: "ERR_INVALID_ARG_VALUE" });
   await assert.rejects(fs.readFile("/a\0b"), { name: "TypeError", code: "ERR_INVALID_ARG_VALUE" });
   await assert.rejects(fs.readFile(3 as never), { name: "TypeError", code: "ERR_INVALID_ARG_TYPE" });
   await assert.rejects(fs.mkdir(undefined as never), { name: "TypeError", code: "ERR_INVALID_ARG_TYPE" });
   await assert.rejects(fs.readdir("/", { recursive: true } as never), (error) => isAshlarError(error, "UNSUPPORTED"));
+  await assert.rejects(fs.writeFile("/f", 7 as never), { name: "TypeError", code: "ERR_INVALID_ARG_TYPE" });
   await assert.rejects(fs.open("/f", "as"), (error) => isAshlarError(error, "UNSUPPORTED"));
+  assert.deepEqual(disk.files(), []);
 });

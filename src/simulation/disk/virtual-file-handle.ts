@@ -205,7 +205,7 @@ export function encodingOf(options: EncodingOption | undefined): BufferEncoding 
   return (typeof options === "string" ? options : options?.encoding) ?? undefined;
 }
 
-function dataBytes(data: string | Bytes, encoding: BufferEncoding | undefined): Uint8Array {
+export function dataBytes(data: string | Bytes, encoding: BufferEncoding | undefined): Uint8Array {
   return typeof data === "string" ? Buffer.from(data, encoding ?? "utf8") : asBytes(data);
 }
 

@@ -54,7 +54,6 @@ export class Volume {
       durableEntries: new Map(),
     };
     this.#root.links = 1;
-    this.#root.durableLinks = 1;
   }
 
   get root(): DirectoryNode {
@@ -160,7 +159,6 @@ export class Volume {
     const seen = new Set<DiskNode>([this.#root]);
     resetCounts(this.#root);
     this.#root.links = 1;
-    this.#root.durableLinks = 1;
     this.#used = 0;
     // A set grows while it is walked.
     for (const node of seen) {
@@ -175,14 +173,13 @@ export class Volume {
         if (!seen.has(child)) resetCounts(child);
         seen.add(child);
         child.links++;
-        child.durableLinks++;
         node.entries.set(name, child);
       }
     }
   }
 
   #newState(mode: number, now: number) {
-    const counts = { links: 0, durableLinks: 0, opens: 0, pending: 0 };
+    const counts = { links: 0, opens: 0, pending: 0 };
     return { id: ++this.#lastId, mode, modified: now, changed: now, born: now, ...counts };
   }
 
@@ -222,12 +219,8 @@ export class Volume {
 
   #commit(operation: NameOperation): void {
     for (const { directory, name, to } of operation.changes) {
-      const present = directory.durableEntries.get(name);
-      if (to) {
-        directory.durableEntries.set(name, to);
-        to.durableLinks++;
-      } else directory.durableEntries.delete(name);
-      if (present) present.durableLinks--;
+      if (to) directory.durableEntries.set(name, to);
+      else directory.durableEntries.delete(name);
     }
     for (const { from, to } of operation.changes) {
       for (const node of [from, to]) {
@@ -239,7 +232,7 @@ export class Volume {
   }
 
   #release(node: DiskNode): void {
-    if (node.links + node.durableLinks + node.opens + node.pending > 0) return;
+    if (node.links + node.opens + node.pending > 0) return;
     if (node.kind === "file") node.data.truncate(0, ++this.#moment);
     this.#used--;
   }
@@ -256,7 +249,6 @@ function touch(node: DiskNode, now: number): void {
 
 function resetCounts(node: DiskNode): void {
   node.links = 0;
-  node.durableLinks = 0;
   node.opens = 0;
   node.pending = 0;
 }
