@@ -27,3 +27,12 @@ export { unorderedQueue } from "./models/unordered-queue.ts";
 export { type Call, createRecorder, type Recorder, type RecorderOptions } from "./recorder.ts";
 export { type RecordedKv, type RecordOptions, recordKv } from "./recording/recorded-kv.ts";
 export { type ListStep, type RecordedLists, recordLists } from "./recording/recorded-lists.ts";
+export type { AnomalyName, IsolationLevel } from "./transactions/levels.ts";
+export {
+  type Anomaly,
+  type AnomalyStep,
+  type TransactionResult,
+  type TransactionsChecker,
+  type TransactionsOptions,
+  transactions,
+} from "./transactions/transactions.ts";

@@ -36,8 +36,8 @@ for (const { what, draw, checker } of kinds) {
       const history = await recordHistory({
         url,
         seed: 1,
-        clients: 6,
-        operations: 60,
+        clients: 5,
+        operations: 40,
         draw,
         every: { operations: 60, run },
       });
@@ -58,10 +58,10 @@ for (const { what, draw, checker } of kinds) {
     const history = await recordHistory({
       url: server.url,
       seed: 2,
-      clients: 6,
-      operations: 60,
+      clients: 5,
+      operations: 40,
       draw,
-      every: { operations: 90, run },
+      every: { operations: 60, run },
     });
     judge(checker, history);
     t.diagnostic(`${history.length} operations, ${kills} kills of the server`);

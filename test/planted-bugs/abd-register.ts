@@ -35,7 +35,8 @@ function replicated(variant: Variant): Scenario {
     nodes: { replica: { count: replicas.length, start: (node) => startReplica(node, variant.durable) } },
     workload: {
       clients: 3,
-      operations: 15,
+      operations: 20,
+      think: 15,
       async operation(client) {
         const isRead = client.runtime.random.next() < 0.6;
         if (isRead) await client.record({ name: "get" }, () => read(client, variant));

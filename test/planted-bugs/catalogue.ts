@@ -1,8 +1,12 @@
 import { forgetfulReplica, noWriteBack, oneReplicaWrites } from "./abd-register.ts";
+import { cachedForever, negativeCaching } from "./cache.ts";
+import { cursorFirst, cursorLast, dedupInMemory } from "./consumer.ts";
 import { counterRetry } from "./counter-retry.ts";
 import { earlyAcknowledgement, tornRecord, trustedSync, unsyncedSnapshot } from "./durable-log.ts";
+import { forgottenTerm, forgottenVote } from "./election.ts";
 import { noFencing, wallClockLease } from "./fenced-lock.ts";
 import { idsByClock } from "./id-generator.ts";
+import { doubleDelivery, lostJob, lostWakeUp } from "./job-queue.ts";
 import { lastWriterByClock } from "./last-writer.ts";
 import type { PlantedBug } from "./planted-bug.ts";
 import { transferInTwoSteps, transferUnchecked } from "./transfer.ts";
@@ -15,6 +19,14 @@ export const catalogue: readonly PlantedBug[] = [
   unsyncedSnapshot,
   noFencing,
   wallClockLease,
+  cachedForever,
+  negativeCaching,
+  doubleDelivery,
+  lostJob,
+  lostWakeUp,
+  dedupInMemory,
+  cursorFirst,
+  cursorLast,
   counterRetry,
   transferInTwoSteps,
   transferUnchecked,
@@ -23,4 +35,6 @@ export const catalogue: readonly PlantedBug[] = [
   noWriteBack,
   oneReplicaWrites,
   forgetfulReplica,
+  forgottenVote,
+  forgottenTerm,
 ];

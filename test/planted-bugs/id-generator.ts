@@ -22,6 +22,7 @@ function idService(name: string, open: (node: SimulatedNode) => Promise<() => st
     workload: {
       clients: 3,
       operations: 20,
+      think: 300,
       async operation(client) {
         const node = `ids-${client.operation % 2}`;
         await client.record({ name: "ids" }, () => request<string[]>(client, node, port, "next"));
@@ -61,12 +62,12 @@ async function byEpoch({ engine, name }: SimulatedNode): Promise<() => string> {
   return () => `${name}.${epoch}.${count++}`;
 }
 
-/** The date in ten milliseconds, and a count within it. */
+/** The date in tenths of a second, and a count within each. */
 async function byWallClock({ runtime, name }: SimulatedNode): Promise<() => string> {
   let last = 0;
   let count = 0;
   return () => {
-    const tick = Math.floor(runtime.clock.now() / 10);
+    const tick = Math.floor(runtime.clock.now() / 100);
     count = tick === last ? count + 1 : 0;
     last = tick;
     return `${name}.${tick}.${count}`;

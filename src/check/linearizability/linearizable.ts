@@ -37,8 +37,8 @@ interface Part {
 }
 
 const defaultSteps = 10_000_000;
-/** In units of a configuration, which takes some 20 to 60 bytes. */
-const memoryAtMost = 2_000_000;
+/** In units of a configuration, some 30 bytes. */
+const memoryAtMost = 4_000_000;
 const firstSlice = 2_000;
 
 /**

@@ -32,7 +32,10 @@ export interface Model<State = unknown> {
   observes?(operation: Operation): boolean;
   /** What it does if that is this simple; see `Transition`. It is what makes histories of registers easy. */
   transition?(operation: Operation): Transition | undefined;
-  /** What it puts into a queue, or takes out of it. Only used to decide what to try first. */
+  /**
+   * For a queue, first in, first out: the item that the operation puts in or takes out; `undefined`: it does not change the queue, or
+   * takes an item that is not known. The search then sees long before that items are put in in the wrong order.
+   */
   movement?(operation: Operation): Movement | undefined;
   /**
    * Values that it is about, if the model has this property: from a legal order, all operations about a value may be left out and

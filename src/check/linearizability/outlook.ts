@@ -36,7 +36,7 @@ export class Outlook {
    * reads that need its state, and each legal wherever it stands. Move the group of t to the front: no operation of another
    * group has ended before an operation of this one begins, or else w would not be allowed.
    */
-  readonly isPlain: boolean;
+  readonly #isPlain: boolean;
 
   constructor(model: Model, timeline: Timeline, states: States) {
     const { entries, returns } = timeline;
@@ -66,8 +66,8 @@ export class Outlook {
       const byReturn = needers.toSorted((a, b) => (this.#deadline[a] as number) - (this.#deadline[b] as number));
       this.#needersByReturn.set(state, byReturn);
     }
-    this.isPlain = isPlain;
-    this.#queues = model.movement && new Queues(model, timeline, this.#deadline);
+    this.#isPlain = isPlain;
+    this.#queues = model.movement && new Queues(model, timeline, this.#deadline, (index) => this.isDone(index));
   }
 
   isRead(index: number): boolean {
@@ -78,24 +78,32 @@ export class Outlook {
     return this.#done[index] === 1;
   }
 
+  /** Whether there is no legal order, as far as can be seen without a search. */
+  isHopeless(): boolean {
+    return this.#queues?.isHopeless() ?? false;
+  }
+
+  /** Whether, if `mayFollow` allows the entry, nothing else need be tried in its place. */
+  isFinal(index: number): boolean {
+    return this.#isPlain || (this.#queues?.isFinal(index) ?? false);
+  }
+
   /** The entry takes effect. */
   take(index: number): void {
     this.#done[index] = 1;
-    this.#queues?.count(index, 1);
     this.#count(index, -1);
   }
 
   /** Undoes `take`. */
   untake(index: number): void {
     this.#done[index] = 0;
-    this.#queues?.count(index, -1);
     this.#count(index, 1);
   }
 
   /** Where to begin: the entry whose state is needed soonest, or that itself returns soonest, has the smallest number. */
   urgency(index: number): number {
     let urgency = this.#deadline[index] as number;
-    if (this.#queues) return this.#queues.urgency(index) ?? urgency;
+    if (this.#queues) return this.#queues.urgency(index);
     const needers = this.#needersByReturn.get(this.#to[index] as number) ?? [];
     for (let i = 0; i < Math.min(needers.length, scannedAtMost); i++) {
       const needer = needers[i] as number;
@@ -111,6 +119,7 @@ export class Outlook {
    * @param front the place in the order of returns before which everything is done
    */
   mayFollow(index: number, from: number, to: number, front: number): boolean {
+    if (this.#queues && !this.#queues.mayFollow(index, front)) return false;
     const isWild = this.#to[index] === -1;
     // Somebody who could do anything may bring back any state.
     if (this.#wild - (isWild ? 1 : 0) > 0) return true;

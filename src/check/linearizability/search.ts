@@ -73,6 +73,7 @@ export class Search {
     this.#bits = new Int32Array(Math.ceil(timeline.slots / 32));
     this.#visited = new Configurations(this.#bits.length);
     this.#begin();
+    if (foresight && this.#outlook.isHopeless()) this.#outcome = "violated";
   }
 
   /** The longest legal order that was found, and the state at its end. */
@@ -121,7 +122,7 @@ export class Search {
       if (next === -1) continue;
       if (this.#foresight) {
         if (!this.#outlook.mayFollow(index, this.#state, next, this.#front)) continue;
-        if (this.#outlook.isPlain) frame.tried = candidates.length;
+        if (this.#outlook.isFinal(index)) frame.tried = candidates.length;
       }
       this.#backtracking = false;
       this.#take(index);

@@ -2,7 +2,8 @@ import type { Operation } from "../history.ts";
 import type { Model } from "./model.ts";
 
 const cachedAtMost = 1 << 18;
-const charactersPerUnit = 32;
+const unitsPerState = 4;
+const charactersPerUnit = 8;
 
 /** Numbers the states that a search meets, from 0, and remembers where operations led. */
 export class States {
@@ -11,7 +12,7 @@ export class States {
   readonly #ids = new Map<string | number, number>();
   readonly #states: unknown[] = [];
   readonly #next = new Map<number, number>();
-  /** Units of memory that it takes, roughly one for a short key. */
+  /** Units of memory that it takes, of some 30 bytes. */
   weight = 0;
 
   constructor(model: Model, operations: readonly Operation[]) {
@@ -32,7 +33,7 @@ export class States {
     if (id === undefined) {
       id = this.#ids.size;
       this.#ids.set(key, id);
-      this.weight += 1 + (typeof key === "string" ? Math.floor(key.length / charactersPerUnit) : 0);
+      this.weight += unitsPerState + (typeof key === "string" ? Math.floor(key.length / charactersPerUnit) : 0);
     }
     return id;
   }

@@ -1,7 +1,7 @@
 import type { Model } from "../linearizability/model.ts";
 import { byKey } from "./arguments.ts";
 import { canonical } from "./canonical.ts";
-import { dequeued, itemsOf, movementOf, validateQueueOperation } from "./queue-operations.ts";
+import { dequeued, itemsOf, validateQueueOperation } from "./queue-operations.ts";
 
 /** Its items, sorted. */
 type Bag = readonly string[];
@@ -33,7 +33,6 @@ export const unorderedQueue: Model<readonly Bag[]> = {
     return next.length === 0 ? undefined : unique(next);
   },
   key: (state) => state.map((bag) => bag.join()).join("\n"),
-  movement: movementOf,
   concerns: itemsOf,
   showState: (state) => state.map((bag) => `{${bag.join(", ")}}`).join(" or "),
 };

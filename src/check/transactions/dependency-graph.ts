@@ -110,21 +110,27 @@ export class Fan {
   connect(from: number, kind: EdgeKind): void {
     const last = this.#targets.length - 1;
     const own = this.#positions.get(from);
-    if (own === undefined) return this.#connectUpTo(from, kind, last);
-    if (own > 0) this.#connectUpTo(from, kind, own - 1);
-    if (own < last) this.#connectFromOn(from, kind, own + 1);
+    if (own === undefined) this.#connectUpTo(from, kind, last);
+    if (own !== undefined && own > 0) this.#connectUpTo(from, kind, own - 1);
+    if (own !== undefined && own < last) this.#connectFromOn(from, kind, own + 1);
   }
 
   #connectUpTo(from: number, kind: EdgeKind, position: number): void {
     if (position < 0) return;
-    if (position === 0) return this.#graph.addEdge(from, this.#targets[0] ?? 0, kind, this.#labels[0] ?? -1);
+    if (position === 0) {
+      this.#graph.addEdge(from, this.#targets[0] ?? 0, kind, this.#labels[0] ?? -1);
+      return;
+    }
     this.#upTo ??= this.#chain([...this.#targets.keys()]);
     this.#graph.addEdge(from, this.#upTo[position] ?? 0, kind, -1);
   }
 
   #connectFromOn(from: number, kind: EdgeKind, position: number): void {
     const last = this.#targets.length - 1;
-    if (position === last) return this.#graph.addEdge(from, this.#targets[last] ?? 0, kind, this.#labels[last] ?? -1);
+    if (position === last) {
+      this.#graph.addEdge(from, this.#targets[last] ?? 0, kind, this.#labels[last] ?? -1);
+      return;
+    }
     this.#fromOn ??= this.#chain([...this.#targets.keys()].reverse());
     this.#graph.addEdge(from, this.#fromOn[position] ?? 0, kind, -1);
   }

@@ -11,6 +11,8 @@ interface List {
   writes: number[];
   /** By position: the first write from there on that took place, or -1. */
   next: number[];
+  /** Whether something in `order` is wrong: twice there, from nowhere, or of a transaction that failed. */
+  isSuspect: boolean;
   /** Those that were seen in a list that contradicts `order`: nothing is known of where they are. */
   readonly astray: Set<number>;
   /** Those that took place but were not seen: after all of `order`. */
@@ -62,7 +64,16 @@ export class ListAppend {
   #list(key: Key): List {
     let list = this.#lists.get(key);
     if (!list) {
-      list = { key, order: [], writes: [], next: [], astray: new Set(), tail: undefined, updaters: new Map() };
+      list = {
+        key,
+        order: [],
+        writes: [],
+        next: [],
+        isSuspect: false,
+        astray: new Set(),
+        tail: undefined,
+        updaters: new Map(),
+      };
       this.#lists.set(key, list);
     }
     return list;
@@ -76,15 +87,20 @@ export class ListAppend {
         if (each.saw.length > list.order.length) list.order = each.saw;
       }
     }
-    for (const list of this.#lists.values())
-      list.writes = list.order.map((value) => this.#workload.find(list.key, value) ?? -1);
+    const { transactions, writes, find } = this.#workload;
+    for (const list of this.#lists.values()) {
+      list.writes = list.order.map((value) => find(list.key, value) ?? -1);
+      const isWrong = (write: number) => transactions[writes[write]?.by ?? -1]?.operation.outcome !== "ok";
+      list.isSuspect = list.writes.some(isWrong) || new Set(list.order).size < list.order.length;
+    }
   }
 
   /** A transaction of unknown outcome took place if some of what it wrote was seen by one that did. */
   #findCommitted(): void {
     const see = (write: number) => {
       const by = this.#workload.writes[write]?.by;
-      if (by !== undefined && this.#workload.transactions[by]?.operation.outcome === "unknown") this.committed[by] = true;
+      if (by !== undefined && this.#workload.transactions[by]?.operation.outcome === "unknown")
+        this.committed[by] = true;
     };
     for (const list of this.#lists.values()) list.writes.forEach(see);
     for (const { micro, operation } of this.#workload.transactions) {
@@ -153,7 +169,8 @@ export class ListAppend {
       const position = at < 0 ? Infinity : at;
       if (before !== undefined && position < before && !list.astray.has(each.write)) {
         const value = this.#workload.writes[each.write]?.value ?? "";
-        const problem = before === Infinity ? "but not what it had appended before" : "before what it had appended earlier";
+        const problem =
+          before === Infinity ? "but not what it had appended before" : "before what it had appended earlier";
         this.#findings.add(
           "incompatible-order",
           [node],
@@ -192,21 +209,22 @@ export class ListAppend {
 
   /** A read must end with what the transaction has appended so far, and have nothing that it will append later. */
   #checkInternal(node: number, list: List, saw: readonly Value[], appended: readonly Value[]): void {
-    const operation = this.#workload.transactions[node]?.operation;
-    const tell = (why: string) =>
-      this.#findings.add(
-        "internal",
-        [node],
-        `transaction ${operation?.id} read ${show(list.key)} as ${show(saw)}, ${why}`,
-      );
+    const why = this.#contradictsItself(node, list.key, saw, appended);
+    if (why === undefined) return;
+    const id = this.#workload.transactions[node]?.operation.id;
+    this.#findings.add("internal", [node], `transaction ${id} read ${show(list.key)} as ${show(saw)}, ${why}`);
+  }
+
+  #contradictsItself(node: number, key: Key, saw: readonly Value[], appended: readonly Value[]): string | undefined {
     const start = saw.length - appended.length;
     if (start < 0 || appended.some((value, i) => saw[start + i] !== value))
-      return tell(`though it had itself appended ${show(appended)}`);
-    for (let i = start - 1; i >= 0; i--) {
-      const write = this.#workload.find(list.key, saw[i] ?? "");
-      if (write === undefined || this.#workload.writes[write]?.by !== node) continue;
-      if (!appended.includes(saw[i] ?? "")) return tell(`with ${show(saw[i] ?? "")}, which it appended only later`);
+      return `though it had itself appended ${show(appended)}`;
+    for (const each of this.#workload.transactions[node]?.micro ?? []) {
+      if (!("write" in each) || each.key !== key) continue;
+      const value = this.#workload.writes[each.write]?.value ?? "";
+      if (!appended.includes(value) && saw.includes(value)) return `with ${show(value)}, which it appended only later`;
     }
+    return undefined;
   }
 
   #contradicted(node: number, list: List, saw: readonly Value[]): void {
@@ -224,9 +242,10 @@ export class ListAppend {
     const id = transactions[node]?.operation.id;
     const read = `transaction ${id} read ${show(list.key)} as ${show(saw)}`;
     const numbers = isKnown ? list.writes : saw.map((value) => this.#workload.find(list.key, value) ?? -1);
-    if (new Set(saw).size < saw.length)
+    const isSuspect = !isKnown || list.isSuspect;
+    if (isSuspect && new Set(saw).size < saw.length)
       this.#findings.add("duplicate-elements", [node], `${read}, with an element that was appended once`);
-    for (let i = 0; i < saw.length; i++) {
+    for (let i = 0; isSuspect && i < saw.length; i++) {
       const write = writes[numbers[i] ?? -1];
       const value = show(saw[i] ?? "");
       if (!write) this.#findings.add("garbage-read", [node], `${read}: nobody appended ${value}`);

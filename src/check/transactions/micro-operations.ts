@@ -110,7 +110,10 @@ class Reader {
 
   #addWrite(key: Key, value: Value, by: number, where: string): number {
     let ofKey = this.numbers.get(key);
-    if (!ofKey) this.numbers.set(key, (ofKey = new Map()));
+    if (!ofKey) {
+      ofKey = new Map();
+      this.numbers.set(key, ofKey);
+    }
     if (ofKey.has(value))
       throw new InvalidArgumentError(
         `${where}: ${JSON.stringify(value)} is written to ${JSON.stringify(key)} a second time; a history can be judged only if the values written to a key are unique`,
@@ -123,5 +126,7 @@ class Reader {
 }
 
 function isValue(given: unknown): given is Value {
-  return typeof given === "string" || typeof given === "boolean" || (typeof given === "number" && Number.isFinite(given));
+  return (
+    typeof given === "string" || typeof given === "boolean" || (typeof given === "number" && Number.isFinite(given))
+  );
 }

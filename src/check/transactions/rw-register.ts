@@ -45,7 +45,10 @@ export class ReadWriteRegister {
 
   #version(key: Key, write: number): Version {
     let ofKey = this.#versions.get(key);
-    if (!ofKey) this.#versions.set(key, (ofKey = new Map()));
+    if (!ofKey) {
+      ofKey = new Map();
+      this.#versions.set(key, ofKey);
+    }
     let version = ofKey.get(write);
     if (!version) {
       version = { key, write, readers: new Set(), later: new Map(), updaters: new Set() };
@@ -91,7 +94,6 @@ export class ReadWriteRegister {
       if (written !== undefined) {
         if (saw !== written)
           this.#findings.add("internal", [node], `${text}, though it had itself written ${show(written)}`);
-        if (saw !== undefined) this.#source(node, each.key, saw, text);
         continue;
       }
       const write = saw === undefined ? -1 : this.#source(node, each.key, saw, text);
@@ -116,7 +118,6 @@ export class ReadWriteRegister {
     }
     const { operation } = transactions[write.by] ?? {};
     if (write.by === node) {
-      if (text.length > 0 && !this.#isEarlier(node, key, saw)) return undefined;
       this.#findings.add("internal", [node], `${text}, which it wrote only later`);
       return undefined;
     }

@@ -99,9 +99,13 @@ function testCounter(): TestObject {
 
 function testQueue(take: (items: unknown[], dice: Dice) => unknown): TestObject {
   const items: unknown[] = [];
+  let distinct: boolean | undefined;
+  let greatest = 0;
   return {
     request(dice) {
-      return dice.chance(0.5) ? { name: "enqueue", input: dice.below(4) } : { name: "dequeue" };
+      distinct ??= dice.chance(0.5);
+      if (dice.chance(0.5)) return { name: "dequeue" };
+      return { name: "enqueue", input: distinct ? ++greatest : dice.below(4) };
     },
     run({ name, input }, dice) {
       if (name === "dequeue") return items.length === 0 ? null : take(items, dice);
