@@ -34,9 +34,9 @@ function replicated(variant: Variant): Scenario {
     faults: ["process", "network", "clock"],
     nodes: { replica: { count: replicas.length, start: (node) => startReplica(node, variant.durable) } },
     workload: {
-      clients: 3,
+      clients: 4,
       operations: 20,
-      think: 15,
+      think: 40,
       async operation(client) {
         const isRead = client.runtime.random.next() < 0.6;
         if (isRead) await client.record({ name: "get" }, () => read(client, variant));

@@ -30,7 +30,7 @@ const snapshotPath = "/snapshot";
 const logPath = "/log";
 const recordsPerSnapshot = 12;
 /** Records that come within this time share one sync. */
-const gatherMs = 4;
+const gatherMs = 10;
 
 /** A log in two files: a snapshot of all records up to some point, and those since then. */
 export class LogFiles {

@@ -8,7 +8,7 @@ import { isSerializableByForce, isSnapshotIsolatedByForce } from "./testing/brut
 import { execute, executors } from "./testing/execute.ts";
 import { transactions } from "./transactions.ts";
 
-const histories = Number(process.env["ASHLAR_HISTORIES"] ?? 4_000);
+const histories = Number(process.env["ASHLAR_HISTORIES"] ?? 2_000);
 
 type Judge = (history: readonly Operation[]) => boolean;
 const judges: Partial<Record<IsolationLevel, Judge>> = {

@@ -1,4 +1,15 @@
 import assert from "node:assert/strict";
+import {
+  type Checker,
+  createRecorder,
+  type Recorder as HistoryRecorder,
+  keyValue,
+  type ListStep,
+  linearizable,
+  recordKv,
+  recordLists,
+  transactions,
+} from "../../check/index.ts";
 import { isAshlarError, type Key } from "../../core/index.ts";
 import type { Batch, Engine, Transaction, Version } from "../contract.ts";
 import { repeat } from "./during.ts";
@@ -178,6 +189,75 @@ const histories = facts("concurrency", {
   },
 });
 
+/** What the operations of a client are, whichever engine it is. */
+interface Working {
+  readonly chance: CaseContext["chance"];
+  readonly recorder: HistoryRecorder;
+  readonly client: string;
+}
+
+/** Operations on a few keys, each recorded. */
+async function workOnKeys(engine: Engine, { chance, recorder, client }: Working): Promise<void> {
+  const store = recordKv(engine, { recorder, client });
+  await repeat(20, async (round) => {
+    const key = chance.pick([["k"], ["k", 1], ["l"]]);
+    const value = `${client}${round}`;
+    switch (chance.below(6)) {
+      case 0:
+        return await store.set(key, value);
+      case 1:
+        return await store.delete(key);
+      case 2:
+        return void (await store.cas(key, await store.get(key), value));
+      case 3:
+        return void (await store.add(["sum"], chance.below(10) - 3));
+      default:
+        return void (await store.get(key));
+    }
+  });
+}
+
+/** Transactions over lists that are kept in one key, or in a range of keys. */
+async function workOnLists(engine: Engine, { chance, recorder, client }: Working): Promise<void> {
+  const layout = (list: string) => (list.startsWith("range") ? "range" : "array");
+  const transact = recordLists(engine, { recorder, client, layout });
+  await repeat(12, async (round) => {
+    const steps = numbers(chance.below(4) + 1).map((i): ListStep => {
+      const list = chance.pick(["array 1", "array 2", "range 1", "range 2"]);
+      return chance.hits(0.5) ? ["r", list, null] : ["append", list, `${client}${round}.${i}`];
+    });
+    await transact(steps);
+  });
+}
+
+/** Several clients at once; what they were told is judged by the checker. */
+function judged(
+  checker: Checker,
+  work: (engine: Engine, working: Working) => Promise<void>,
+): (context: CaseContext) => Promise<void> {
+  return async ({ engine, other, chance }) => {
+    const recorder = createRecorder();
+    await Promise.all(
+      numbers(6).map((i) => work(i % 2 ? engine : other, { chance, recorder, client: "abcdef".charAt(i) })),
+    );
+    const { verdict, summary, explanation } = checker.check(recorder.history());
+    assert.equal(verdict, "ok", [summary, ...explanation].join("\n"));
+  };
+}
+
+const recorded = facts("concurrency", {
+  "a recorded history of reads, writes, sums and compare-and-sets is linearizable": {
+    guarantee: "commits",
+    needs: ({ guarantees }) => (guarantees.reads === "linearizable" ? undefined : `reads are ${guarantees.reads}`),
+    run: judged(linearizable(keyValue), workOnKeys),
+  },
+
+  "a recorded history of transactions over lists is strictly serialisable": {
+    guarantee: "commits",
+    run: judged(transactions({ kind: "list-append" }), workOnLists),
+  },
+});
+
 const listNames = ["l", "m", "n"];
 const setNames = ["s", "t"];
 
@@ -225,4 +305,4 @@ async function randomTransaction({ chance }: CaseContext, tx: Transaction, id: s
   return operations;
 }
 
-export const concurrencyFacts = [...differential, ...histories];
+export const concurrencyFacts = [...differential, ...histories, ...recorded];
