@@ -7,6 +7,7 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { examplesOf } from "./docs/examples.ts";
+import { type Step, type Walkthrough, walkthroughOf } from "./docs/walkthrough.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const run = promisify(execFile);
@@ -27,20 +28,77 @@ test("examples are read with their lines, what they print, and their marks", () 
 
 for (const example of examples.filter(({ needsServer }) => !needsServer)) {
   test(`${example.where} runs and prints what it says`, async () => {
-    const folder = mkdtempSync(join(tmpdir(), "ashlar-docs-"));
-    try {
+    await inFolder(async (folder) => {
       writeFileSync(join(folder, "package.json"), '{ "type": "module" }');
       writeFileSync(join(folder, "example.ts"), example.code);
-      const hooks = new URL("./docs/source-hooks.ts", import.meta.url).href;
       const { stdout } = await run(process.execPath, ["--import", hooks, "example.ts"], {
         cwd: folder,
         timeout: 60_000,
       });
       assert.deepEqual(stdout.split("\n").slice(0, -1), example.prints);
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
+    });
   });
+}
+
+const hooks = new URL("./docs/source-hooks.ts", import.meta.url).href;
+const walkthroughs = pages.flatMap((page) => walkthroughOf(page, readFileSync(join(root, page), "utf8")) ?? []);
+
+test("walkthroughs are read with their files, commands, and what these print", () => {
+  const page =
+    "```ts file=a.ts\nlet a;\n```\n```sh run\nls a.ts\n# → a.ts\n# exits with 1\n\nrm a.ts\n```\n```sh\nls\n```\n";
+  assert.deepEqual(walkthroughOf("a.md", page)?.steps, [
+    { file: "a.ts", code: "let a;\n" },
+    { command: "ls a.ts", prints: ["a.ts"], exitCode: 1 },
+    { command: "rm a.ts", prints: [], exitCode: 0 },
+  ]);
+  assert.equal(walkthroughOf("a.md", "```sh\nls\n```\n"), undefined);
+});
+
+for (const walkthrough of walkthroughs) {
+  test(`${walkthrough.page}: each step goes as it says`, () => inFolder((folder) => follow(walkthrough, folder)));
+}
+
+async function follow({ page, steps }: Walkthrough, folder: string): Promise<void> {
+  writeFileSync(join(folder, "package.json"), '{ "type": "module" }');
+  for (const step of steps) {
+    if ("file" in step) writeFileSync(join(folder, step.file), step.code);
+    else await perform(step, folder, page);
+  }
+}
+
+async function perform(step: Extract<Step, { command: string }>, folder: string, page: string): Promise<void> {
+  const [program, name, ...args] = wordsOf(step.command);
+  assert.ok(program === "npx" && name === "ashlar", `${page}: only npx ashlar is run, not ${step.command}`);
+  const { stdout, code } = await run(process.execPath, [join(root, "src/cli/main.ts"), ...args], {
+    cwd: folder,
+    timeout: 120_000,
+    env: { ...process.env, NODE_OPTIONS: `--import ${hooks}` },
+  }).then(
+    ({ stdout }) => ({ stdout, code: 0 }),
+    (error) => ({ stdout: `${error.stdout}${error.stderr}`, code: error.code }),
+  );
+  assert.equal(code, step.exitCode, `${step.command}\n${stdout}`);
+  const lines = stdout.split("\n");
+  for (const expected of step.prints) {
+    assert.ok(
+      lines.some((line) => line.includes(expected)),
+      `${step.command} does not print\n${expected}\nbut\n${stdout}`,
+    );
+  }
+}
+
+/** Words as a shell has them, as far as pages need it: single quotes. */
+function wordsOf(command: string): string[] {
+  return [...command.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain ?? "");
+}
+
+async function inFolder(work: (folder: string) => Promise<void>): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "ashlar-docs-"));
+  try {
+    await work(folder);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 }
 
 test("the examples are well typed", async () => {
@@ -51,9 +109,14 @@ test("the examples are well typed", async () => {
   try {
     for (const { where, code } of examples)
       writeFileSync(join(folder, `${where.replaceAll(/[^a-z0-9]+/gi, "-")}.ts`), `${code}\nexport {};\n`);
+    for (const { page, steps } of walkthroughs) {
+      const own = join(folder, page.replaceAll(/[^a-z0-9]+/gi, "-"));
+      mkdirSync(own);
+      for (const step of steps) if ("file" in step) writeFileSync(join(own, step.file), step.code);
+    }
     writeFileSync(
       join(folder, "tsconfig.json"),
-      JSON.stringify({ extends: relative(folder, join(root, "tsconfig.json")), include: ["*.ts"] }),
+      JSON.stringify({ extends: relative(folder, join(root, "tsconfig.json")), include: ["**/*.ts"] }),
     );
     const { stdout } = await run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", folder], {
       cwd: root,

@@ -1,5 +1,7 @@
 /** Checkers: judge what clients saw of a system. They know nothing of how it works. */
 export type { Checker, CheckResult, Verdict } from "./checker.ts";
+export { type DeliveryOptions, delivery } from "./delivery/delivery.ts";
+export { partitionLog } from "./delivery/partition-log.ts";
 export {
   formatHistory,
   fromEvents,

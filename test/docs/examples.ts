@@ -15,7 +15,8 @@ export function examplesOf(file: string, text: string): Example[] {
   const lines = text.split("\n");
   for (let i = 0; i < lines.length; i++) {
     const fence = /^```ts(?: (.*))?$/.exec(lines[i] as string);
-    if (!fence) continue;
+    // Files of a walkthrough belong together.
+    if (!fence || fence[1]?.startsWith("file=")) continue;
     const begin = i + 1;
     while (lines[i + 1] !== undefined && lines[i + 1] !== "```") i++;
     const code = lines.slice(begin, i + 1);

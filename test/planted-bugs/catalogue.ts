@@ -8,7 +8,9 @@ import { noFencing, wallClockLease } from "./fenced-lock.ts";
 import { idsByClock } from "./id-generator.ts";
 import { doubleDelivery, lostJob, lostWakeUp } from "./job-queue.ts";
 import { lastWriterByClock } from "./last-writer.ts";
+import { writeSkew } from "./on-call.ts";
 import type { PlantedBug } from "./planted-bug.ts";
+import { noTimeout, reusedConnection } from "./stream-client.ts";
 import { transferInTwoSteps, transferUnchecked } from "./transfer.ts";
 
 /** All planted bugs. */
@@ -30,8 +32,11 @@ export const catalogue: readonly PlantedBug[] = [
   counterRetry,
   transferInTwoSteps,
   transferUnchecked,
+  writeSkew,
   lastWriterByClock,
   idsByClock,
+  reusedConnection,
+  noTimeout,
   noWriteBack,
   oneReplicaWrites,
   forgetfulReplica,

@@ -20,7 +20,7 @@ function logService(practice: LogPractice): Scenario {
     faults: ["process", "network", "disk", "clock"],
     nodes: { log: { count: 1, start: (node) => start(node, practice) } },
     uncaught: "crash",
-    workload: { clients: 3, operations: 20, think: 20, operation: appendOrRead },
+    workload: { clients: 3, operations: 20, think: 60, operation: appendOrRead },
     checks: [linearizable(log)],
   };
 }

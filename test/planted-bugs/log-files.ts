@@ -28,7 +28,7 @@ type Written = Pick<LogRecord, "offset"> & Pick<Pending, "resolve">;
 
 const snapshotPath = "/snapshot";
 const logPath = "/log";
-const recordsPerSnapshot = 12;
+const recordsPerSnapshot = 30;
 /** Records that come within this time share one sync. */
 const gatherMs = 10;
 

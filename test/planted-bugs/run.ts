@@ -70,7 +70,9 @@ async function alarms(): Promise<void> {
     }
     bad += failed.length;
     const cost = ((performance.now() - began) / clean).toFixed(1);
-    console.log(row(name, String(clean), String(failed.length), String(undecided), cost, failed.slice(0, 5).join(", ")));
+    console.log(
+      row(name, String(clean), String(failed.length), String(undecided), cost, failed.slice(0, 5).join(", ")),
+    );
   }
   console.log(`\n${systems.size * clean} seeds of ${systems.size} correct systems`);
 }

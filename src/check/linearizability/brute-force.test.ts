@@ -4,10 +4,12 @@ import type { Operation } from "../history.ts";
 import { models } from "../models/models.ts";
 import { type LinearizabilityResult, linearizable } from "./linearizable.ts";
 import type { Model } from "./model.ts";
+import { Search } from "./search.ts";
 import { isLinearizableByForce } from "./testing/brute-force.ts";
 import { Dice } from "./testing/dice.ts";
 import { generate, mutate } from "./testing/generate.ts";
 import { testObjects } from "./testing/objects.ts";
+import { entriesOf } from "./timeline.ts";
 
 const histories = Number(process.env["ASHLAR_HISTORIES"] ?? 3_000);
 
@@ -60,4 +62,31 @@ describe("linearizable", () => {
       assert.ok(counts.ok > histories / 10 && counts.violated > histories / 10, JSON.stringify(counts));
     });
   }
+
+  for (const [name, model] of Object.entries(models)) {
+    it(`decides longer histories of ${name} as it would without foresight`, () => {
+      const seen = new Set<string>();
+      for (let seed = 0; seed < histories / 10; seed++) {
+        const dice = new Dice(1_000_000 + seed);
+        const made = testObjects[name]?.();
+        assert.ok(made);
+        const size = { clients: 3 + dice.below(4), operations: 12 + dice.below(12), unknown: dice.pick([0, 0.1]) };
+        let history = generate(made, dice, { ...size, shuffled: dice.pick([0.6, 1]) });
+        for (let mutations = dice.below(4); mutations > 0; mutations--) history = mutate(history, dice);
+        const expected = verdictWithoutForesight(model, history);
+        if (expected === "paused") continue;
+        const { verdict } = linearizable(model).check(history);
+        assert.equal(verdict, expected, `${name}, seed ${seed}: ${JSON.stringify(history)}`);
+        seen.add(verdict);
+      }
+      assert.deepEqual([...seen].sort(), ["ok", "violated"]);
+    });
+  }
 });
+
+function verdictWithoutForesight(model: Model, history: readonly Operation[]): string {
+  const parts = Map.groupBy(entriesOf(model, history), ({ operation }) => model.partition?.(operation));
+  const budget = { steps: 300_000, memory: 1e9 };
+  const outcomes = [...parts.values()].map((part) => new Search(model, part, budget, false).run(budget.steps));
+  return outcomes.find((outcome) => outcome !== "ok") ?? "ok";
+}

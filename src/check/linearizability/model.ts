@@ -33,8 +33,8 @@ export interface Model<State = unknown> {
   /** What it does if that is this simple; see `Transition`. It is what makes histories of registers easy. */
   transition?(operation: Operation): Transition | undefined;
   /**
-   * For a queue, first in, first out: the item that the operation puts in or takes out; `undefined`: it does not change the queue, or
-   * takes an item that is not known. The search then sees long before that items are put in in the wrong order.
+   * For a queue, first in, first out: what the operation puts in or takes out; `undefined`: it takes an item that is not
+   * known, or does not change the queue. The search then sees long before that items are put in in the wrong order.
    */
   movement?(operation: Operation): Movement | undefined;
   /**
@@ -57,5 +57,5 @@ export interface Transition {
   readonly to: string | number;
 }
 
-/** An operation of a queue. */
-export type Movement = { readonly kind: "put" | "take"; readonly item: string | number };
+/** An operation of a queue; `empty` found nothing in it. */
+export type Movement = { readonly kind: "put" | "take"; readonly item: string | number } | { readonly kind: "empty" };

@@ -19,6 +19,8 @@ export class Queues {
   readonly #isDone: (index: number) => boolean;
   /** Items that are put in once and taken once at most. */
   readonly #items = new Map<string | number, Item>();
+  /** Entries that found the queue empty. */
+  readonly #empties: number[] = [];
   /** Whether somebody may take an item that is not known, or that he need not take. */
   #mayVanish = false;
 
@@ -37,24 +39,31 @@ export class Queues {
     for (const [index, { operation, optional }] of entries.entries()) {
       const movement = this.#movements[index];
       if (movement?.kind === "put") continue;
-      const item = movement && this.#items.get(movement.item);
-      if (item && (optional || item.take !== -1)) repeated.add(movement.item);
-      else if (item) item.take = index;
+      if (movement?.kind === "empty") this.#empties.push(index);
+      if (movement?.kind === "take") {
+        const item = this.#items.get(movement.item);
+        if (item && (optional || item.take !== -1)) repeated.add(movement.item);
+        else if (item) item.take = index;
+      }
       if (optional || (movement === undefined && !isRead(model, operation))) this.#mayVanish = true;
     }
     for (const item of repeated) this.#items.delete(item);
   }
 
   /**
-   * Whether two items surely went in in one order and came out in the other, or one came out before it went in: then there is no
-   * legal order (Henzinger, Sezgin, Vafeiadis: Aspect-oriented linearizability proofs, CONCUR 2013).
+   * Whether two items surely went in in one order and came out in the other, or one came out before it went in, or the queue
+   * was found empty while an item surely was in it: then there is no legal order (Henzinger, Sezgin, Vafeiadis: Aspect-oriented linearizability proofs, CONCUR 2013).
    */
   isHopeless(): boolean {
     const { called, returned } = this.#timeline;
     const at = (times: Float64Array, index: number): number => (index === -1 ? Infinity : (times[index] as number));
     const items = [...this.#items.values()];
     const byEnd = items.toSorted((a, b) => at(returned, a.put) - at(returned, b.put));
-    const byBegin = items.filter(({ take }) => take !== -1).sort((a, b) => at(called, a.put) - at(called, b.put));
+    // A queue is empty like one whose first item was put in and taken out at that moment.
+    const passing = this.#empties.map((index): Item => ({ put: index, take: index }));
+    const byBegin = [...items.filter(({ take }) => take !== -1), ...passing].sort(
+      (a, b) => at(called, a.put) - at(called, b.put),
+    );
     let ended = 0;
     // Of the items that were in before: when the first moment is at which all may be out.
     let latest = -Infinity;
@@ -73,7 +82,7 @@ export class Queues {
   urgency(index: number): number {
     const movement = this.#movements[index];
     if (movement?.kind === "take") return -1;
-    const take = (movement && this.#items.get(movement.item)?.take) ?? -1;
+    const take = movement?.kind === "put" ? (this.#items.get(movement.item)?.take ?? -1) : -1;
     return Math.min(this.#deadline[index] as number, take === -1 ? Infinity : (this.#deadline[take] as number));
   }
 

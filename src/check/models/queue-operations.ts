@@ -16,10 +16,11 @@ export function dequeued(operation: Operation): string | undefined {
   return operation.output === undefined || operation.output === null ? "" : canonical(operation.output);
 }
 
-/** Which item it puts in or takes out, as far as that is known. */
+/** What it puts in or takes out, as far as that is known. */
 export function movementOf(operation: Operation): Movement | undefined {
   const [item] = itemsOf(operation);
-  return item === undefined ? undefined : { kind: operation.name === "enqueue" ? "put" : "take", item };
+  if (item !== undefined) return { kind: operation.name === "enqueue" ? "put" : "take", item };
+  return isAnswered(operation) ? { kind: "empty" } : undefined;
 }
 
 /**
