@@ -31,7 +31,7 @@ const nothing: Tagged = { count: 0, writer: "", value: null };
 function replicated(variant: Variant): Scenario {
   return {
     name: "register on replicas",
-    faults: ["process", "network", "clock"],
+    faults: ["process", "network", "clock", "disk"],
     nodes: { replica: { count: replicas.length, start: (node) => startReplica(node, variant.durable) } },
     workload: {
       clients: 4,
@@ -117,6 +117,7 @@ const correct = replicated(right);
 export const noWriteBack: PlantedBug = {
   name: "read-without-write-back",
   what: "a quorum read returns the newest value that it met without making sure that later reads meet it",
+  within: 150,
   correct,
   planted: replicated({ ...right, writeBack: false }),
 };
@@ -124,6 +125,7 @@ export const noWriteBack: PlantedBug = {
 export const oneReplicaWrites: PlantedBug = {
   name: "write-to-one-replica",
   what: "a write is acknowledged when one replica has stored it",
+  within: 60,
   correct,
   planted: replicated({ ...right, writeQuorum: 1 }),
 };
@@ -131,6 +133,7 @@ export const oneReplicaWrites: PlantedBug = {
 export const forgetfulReplica: PlantedBug = {
   name: "replica-in-memory",
   what: "a replica that has promised to keep a value forgets it in a crash",
+  within: 50,
   correct,
   planted: replicated({ ...right, durable: false }),
 };

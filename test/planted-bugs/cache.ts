@@ -107,6 +107,7 @@ const correct = caches({ valueMs: freshMs, absenceMs: freshMs });
 export const cachedForever: PlantedBug = {
   name: "lost-invalidation",
   what: "a cache serves a value until it is told of a change, and the message is lost",
+  within: 40,
   correct,
   planted: caches({ valueMs: Number.POSITIVE_INFINITY, absenceMs: freshMs }),
 };
@@ -114,6 +115,7 @@ export const cachedForever: PlantedBug = {
 export const negativeCaching: PlantedBug = {
   name: "negative-caching",
   what: "that a key is absent is remembered without an end, as if it could never come into being unnoticed",
+  within: 50,
   correct,
   planted: caches({ valueMs: freshMs, absenceMs: Number.POSITIVE_INFINITY }),
 };

@@ -79,6 +79,7 @@ function rememberInMemory({ engine }: SimulatedNode): (id: string) => Promise<vo
 export const dedupInMemory: PlantedBug = {
   name: "dedup-in-memory",
   what: "which messages were handled is remembered in memory alone, and a sender repeats one after a crash",
+  within: 30,
   correct: inbox("inbox", rememberInStore),
   planted: inbox("inbox, memory only", rememberInMemory),
 };
@@ -151,6 +152,7 @@ const correctFollower = follower("topic consumer", stepAtomically);
 export const cursorFirst: PlantedBug = {
   name: "cursor-before-effect",
   what: "a consumer commits its offset before it has handled the record, and dies",
+  within: 20,
   correct: correctFollower,
   planted: follower("topic consumer, cursor first", async (node, offset, id) => {
     await advance(node, offset);
@@ -161,6 +163,7 @@ export const cursorFirst: PlantedBug = {
 export const cursorLast: PlantedBug = {
   name: "cursor-after-effect",
   what: "a consumer commits its offset in a commit after that of the record's effect, and handles the record again after a crash",
+  within: 20,
   correct: correctFollower,
   planted: follower("topic consumer, cursor last", async (node, offset, id) => {
     await count(node, id);

@@ -42,6 +42,7 @@ async function addAgain({ engine }: SimulatedClient): Promise<number> {
 export const counterRetry: PlantedBug = {
   name: "blind-retry",
   what: "a counter is incremented again when the outcome of the first attempt is unknown",
+  within: 20,
   correct: counting(addOnce),
   planted: counting(addAgain),
 };

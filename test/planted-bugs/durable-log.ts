@@ -71,6 +71,7 @@ const correct = logService(right);
 export const earlyAcknowledgement: PlantedBug = {
   name: "acknowledge-before-fsync",
   what: "a record is acknowledged when it was written, a moment before it is synced",
+  within: 100,
   correct,
   planted: logService({ ...right, acknowledge: "written" }),
 };
@@ -78,6 +79,7 @@ export const earlyAcknowledgement: PlantedBug = {
 export const trustedSync: PlantedBug = {
   name: "fsync-retried",
   what: "an fsync that failed is tried again and then believed, though the kernel has dropped what it was to write (fsyncgate)",
+  within: 400,
   correct,
   planted: logService({ ...right, onSyncError: "retry" }),
 };
@@ -85,6 +87,7 @@ export const trustedSync: PlantedBug = {
 export const tornRecord: PlantedBug = {
   name: "no-checksum",
   what: "recovery accepts the last record of the log by its length, and half of it was never written",
+  within: 250,
   correct,
   planted: logService({ ...right, checksum: false }),
 };
@@ -92,6 +95,7 @@ export const tornRecord: PlantedBug = {
 export const unsyncedSnapshot: PlantedBug = {
   name: "rename-without-fsync",
   what: "a snapshot is renamed into place before its content is synced, and the log that it replaces is dropped",
+  within: 20,
   correct,
   planted: logService({ ...right, snapshot: "unsynced" }),
 };

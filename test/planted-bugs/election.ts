@@ -27,8 +27,9 @@ const path = "/promised";
 function elections(persisted: Persisted): Scenario {
   return {
     name: "leader election",
-    faults: ["process", "network", "clock"],
+    faults: ["process", "network", "clock", "disk"],
     nodes: { member: { count: 3, start: (node) => start(node, persisted) } },
+    uncaught: "crash",
     workload: {
       clients: 1,
       operations: 40,
@@ -173,6 +174,7 @@ const correct = elections("all");
 export const forgottenVote: PlantedBug = {
   name: "forgotten-vote",
   what: "a member that has voted forgets for whom in a crash, and votes for somebody else in the same term",
+  within: 300,
   correct,
   planted: elections("term"),
 };
@@ -180,6 +182,7 @@ export const forgottenVote: PlantedBug = {
 export const forgottenTerm: PlantedBug = {
   name: "forgotten-term",
   what: "a member forgets in a crash which term it is, and helps to elect a second leader of a term that has one",
+  within: 20,
   correct,
   planted: elections("nothing"),
 };

@@ -167,6 +167,7 @@ const judgedByWallClock: Lock = {
 export const noFencing: PlantedBug = {
   name: "no-fencing-check",
   what: "the holder of a lease writes without a fencing token, and is paused until the lease is somebody else's",
+  within: 80,
   correct: workers("fenced lock", fenced),
   planted: workers("unfenced lock", unfenced),
 };
@@ -174,6 +175,7 @@ export const noFencing: PlantedBug = {
 export const wallClockLease: PlantedBug = {
   name: "wall-clock-lease",
   what: "whether a lease is over is judged by the wall clock of each machine instead of the engine's clock",
+  within: 30,
   correct: workers("lease on the engine's clock", judgedByEngine),
   planted: workers("lease on wall clocks", judgedByWallClock),
 };

@@ -62,12 +62,12 @@ async function byEpoch({ engine, name }: SimulatedNode): Promise<() => string> {
   return () => `${name}.${epoch}.${count++}`;
 }
 
-/** The date in tenths of a second, and a count within each. */
+/** The date in seconds, and a count within each. */
 async function byWallClock({ runtime, name }: SimulatedNode): Promise<() => string> {
   let last = 0;
   let count = 0;
   return () => {
-    const tick = Math.floor(runtime.clock.now() / 100);
+    const tick = Math.floor(runtime.clock.now() / 1_000);
     count = tick === last ? count + 1 : 0;
     last = tick;
     return `${name}.${tick}.${count}`;
@@ -77,6 +77,7 @@ async function byWallClock({ runtime, name }: SimulatedNode): Promise<() => stri
 export const idsByClock: PlantedBug = {
   name: "ids-by-clock",
   what: "ids are made of the wall clock and a count, and the clock is set back over a time that has been",
+  within: 100,
   correct: idService("ids by epoch", byEpoch),
   planted: idService("ids by wall clock", byWallClock),
 };

@@ -123,6 +123,7 @@ const correct = queue("job queue", { run: runAtomically, looksAgain: true });
 export const doubleDelivery: PlantedBug = {
   name: "effect-before-acknowledgement",
   what: "a job's effect is one commit and its end another: a worker that dies between the two leaves the job to be done again",
+  within: 20,
   correct,
   planted: queue("job queue, two commits", { run: runThenDelete, looksAgain: true }),
 };
@@ -130,6 +131,7 @@ export const doubleDelivery: PlantedBug = {
 export const lostJob: PlantedBug = {
   name: "delete-before-effect",
   what: "a job is taken out of the queue before it is done, and the worker dies",
+  within: 20,
   correct,
   planted: queue("job queue, delete first", { run: deleteThenRun, looksAgain: true }),
 };
@@ -137,6 +139,7 @@ export const lostJob: PlantedBug = {
 export const lostWakeUp: PlantedBug = {
   name: "lost-wake-up",
   what: "a worker that has found nothing waits for a message, which has come and gone, and never looks again",
+  within: 70,
   correct,
   planted: queue("job queue, messages only", { run: runAtomically, looksAgain: false }),
 };

@@ -46,6 +46,7 @@ function gateways(name: string, stampOf: (node: SimulatedNode, found: Stamped | 
 export const lastWriterByClock: PlantedBug = {
   name: "last-writer-by-clock",
   what: "of two writes the one with the later wall-clock time stays, and an acknowledged write of a machine that is behind is lost",
+  within: 30,
   correct: gateways("last writer by logical clock", ({ runtime }, found) => {
     return Math.max(runtime.clock.now(), (found?.stamp ?? 0) + 1);
   }),

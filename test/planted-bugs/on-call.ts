@@ -38,7 +38,10 @@ async function somebody({ engine }: World): Promise<void> {
 export const writeSkew: PlantedBug = {
   name: "write-skew",
   what: "a transaction decides by a read that is no part of it, so that two of them take each other's ground away",
-  correct: ward(async (_, tx) => (await Array.fromAsync(tx.list({ prefix: ["duty"] }))).map(({ key }) => String(key[1]))),
+  within: 20,
+  correct: ward(async (_, tx) =>
+    (await Array.fromAsync(tx.list({ prefix: ["duty"] }))).map(({ key }) => String(key[1])),
+  ),
   planted: ward(async ({ kv }) =>
     (await Array.fromAsync(kv.list({ prefix: ["duty"] }))).map(({ key }) => String(key[1])),
   ),

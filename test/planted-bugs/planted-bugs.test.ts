@@ -9,7 +9,10 @@ for (const { name, planted, within } of catalogue) {
     const found = await detect(planted, 0, within);
     assert.ok(found, `not found in ${within} seeds`);
     const { kind } = found.failure;
-    assert.ok(["invariant", "check", "eventually", "stuck"].includes(kind), `seed ${found.seed}: ${found.failure.message}`);
+    assert.ok(
+      ["invariant", "check", "eventually", "stuck"].includes(kind),
+      `seed ${found.seed}: ${found.failure.message}`,
+    );
   });
 }
 

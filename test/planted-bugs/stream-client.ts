@@ -102,6 +102,7 @@ const correct = streams({ timeout: 300, reuse: false });
 export const reusedConnection: PlantedBug = {
   name: "connection-reused-after-timeout",
   what: "a client gives up waiting, keeps the connection, and takes the late answer for that of its next request",
+  within: 50,
   correct,
   planted: streams({ timeout: 300, reuse: true }),
 };
@@ -109,6 +110,7 @@ export const reusedConnection: PlantedBug = {
 export const noTimeout: PlantedBug = {
   name: "no-timeout",
   what: "a client waits for an answer without an end, on a connection whose other end is dead and has not said so",
+  within: 50,
   correct,
   planted: streams({ timeout: Number.POSITIVE_INFINITY, reuse: false }),
 };

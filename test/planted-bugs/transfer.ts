@@ -86,6 +86,7 @@ const correct = bank(moveAtOnce);
 export const transferInTwoSteps: PlantedBug = {
   name: "transfer-in-two-commits",
   what: "money leaves one account in one commit and reaches the other in the next; a crash comes in between",
+  within: 20,
   correct,
   planted: bank(moveInTwoSteps),
 };
@@ -93,6 +94,7 @@ export const transferInTwoSteps: PlantedBug = {
 export const transferUnchecked: PlantedBug = {
   name: "check-then-act",
   what: "the balance is read before the commit that relies on it, and nothing checks that it still is what it was",
+  within: 70,
   correct,
   planted: bank(moveUnchecked),
 };

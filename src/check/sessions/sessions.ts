@@ -107,6 +107,43 @@ class Prefixes {
   }
 }
 
+/** The latest set of a client that somebody got, and by which get. */
+interface Seen {
+  readonly client: string;
+  readonly position: number;
+  readonly set: number;
+  readonly get: number;
+}
+
+/** What the guarantees about the sets of others ask of the later gets of one client. */
+class Observer {
+  readonly #order: VersionOrder;
+  readonly seen = new Map<string, Seen>();
+  /** By key: the inner node that is not older than all that a get must not be older than. */
+  readonly required = new Map<string, number>();
+  readonly #learnt = new Map<string, number>();
+
+  constructor(order: VersionOrder) {
+    this.#order = order;
+  }
+
+  observe({ client, position, version = -1 }: Access, get: number): void {
+    if ((this.seen.get(client)?.position ?? -1) < position) this.seen.set(client, { client, position, set: version, get });
+  }
+
+  learn(key: string, guarantee: SessionGuarantee, seen: Seen, prefix: number | undefined): void {
+    const name = JSON.stringify([guarantee, seen.client, key]);
+    if (prefix === undefined || this.#learnt.get(name) === prefix) return;
+    this.#learnt.set(name, prefix);
+    const [set, node] = [this.#order.addInner(), this.#order.addInner()];
+    this.#order.add(prefix, set, seen.set);
+    this.#order.add(set, node, seen.get);
+    const before = this.required.get(key);
+    if (before !== undefined) this.#order.add(before, node, -1);
+    this.required.set(key, node);
+  }
+}
+
 class Constraints {
   readonly #accesses: readonly Access[];
   readonly #guarantees: ReadonlySet<SessionGuarantee>;
@@ -155,39 +192,43 @@ class Constraints {
   }
 
   #constrain(numbers: readonly number[]): void {
-    /** By client: before which position of its session the guarantees speak, by what was got of it. */
-    const observed = new Map<string, number>();
+    const observer = new Observer(this.#order);
     for (const number of numbers) {
       const access = this.#accesses[number];
       if (!access) continue;
       const { client, key, position, isSet, version } = access;
       if (isSet) {
-        this.#require("monotonic-writes", this.#sets, client, key, position, number);
-        this.#require("writes-follow-reads", this.#gets, client, key, position, number);
+        this.#require("monotonic-writes", this.#prefix(this.#sets, client, key, position), number);
+        this.#require("writes-follow-reads", this.#prefix(this.#gets, client, key, position), number);
         continue;
       }
-      this.#require("read-your-writes", this.#sets, client, key, position, number);
-      this.#require("monotonic-reads", this.#gets, client, key, position, number);
-      for (const [other, before] of observed) {
-        this.#require("monotonic-writes", this.#sets, other, key, before, number);
-        this.#require("writes-follow-reads", this.#gets, other, key, before, number);
+      this.#require("read-your-writes", this.#prefix(this.#sets, client, key, position), number);
+      this.#require("monotonic-reads", this.#prefix(this.#gets, client, key, position), number);
+      for (const [guarantee, prefixes] of [
+        ["monotonic-writes", this.#sets],
+        ["writes-follow-reads", this.#gets],
+      ] as const) {
+        for (const seen of this.#guarantees.has(guarantee) ? observer.seen.values() : [])
+          observer.learn(key, guarantee, seen, this.#prefix(prefixes, seen.client, key, seen.position));
+        this.#require(guarantee, observer.required.get(key), number);
       }
       const setter = this.#accesses[version ?? -1];
-      if (setter) observed.set(setter.client, Math.max(observed.get(setter.client) ?? 0, setter.position));
+      if (setter) observer.observe(setter, number);
     }
   }
 
-  /** What the client had set or got of the key before the position is not newer than the version of the access. */
-  #require(
-    guarantee: SessionGuarantee,
+  #prefix(
     prefixes: ReadonlyMap<string, Prefixes>,
     client: string,
     key: string,
     position: number,
-    number: number,
-  ): void {
+  ): number | undefined {
+    return prefixes.get(prefixName(client, key))?.before(position);
+  }
+
+  /** What the node stands for is not newer than the version of the access. */
+  #require(guarantee: SessionGuarantee, node: number | undefined, number: number): void {
     if (!this.#guarantees.has(guarantee)) return;
-    const node = prefixes.get(prefixName(client, key))?.before(position);
     const access = this.#accesses[number];
     const version = access && this.#versionOf(access);
     if (node !== undefined && version !== undefined) this.#order.add(node, version, number);

@@ -70,8 +70,8 @@ const defaultSteps = 50_000_000;
  * Operations are named "transact"; `input` is an array of micro-operations, `output` the same with the reads filled in, as
  * Maelstrom and Elle write them. Keys are strings or numbers; values are unique per key.
  *
- * What is found is wrong for sure. With `list-append` nothing that could be wrong is missed if each key is read once after
- * the last append to it; with `rw-register`, cycles that need the order of writes that no transaction read are missed.
+ * What is found is wrong for sure. With `list-append` no violation of a serialisable level is missed if each key is read once
+ * after the last append to it, and none of a snapshot level if all appends are seen in some read; with `rw-register`, cycles that need the order of writes that no transaction read are missed.
  * Transactions that failed must not be seen; those of unknown outcome took place if something of them was seen.
  * @throws InvalidArgumentError an option out of range; from `check`: a malformed operation, a value written twice to a key
  */

@@ -132,7 +132,7 @@ class Execute {
     }
     const own = current.own.get(key) ?? [];
     let seen: readonly number[] = [...(state.get(key) ?? []), ...own];
-    if (this.#given.executor === "random" && this.#dice.chance(0.3))
+    if (this.#given.executor === "random" && current.client !== "last" && this.#dice.chance(0.3))
       seen = seen.slice(0, this.#dice.below(seen.length + 1));
     current.output.push(["r", key, this.#isList ? seen : (seen.at(-1) ?? null)]);
   }
