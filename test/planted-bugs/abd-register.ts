@@ -2,7 +2,7 @@ import { linearizable } from "../../src/check/index.ts";
 import { register } from "../../src/check/models/register.ts";
 import type { Scenario, SimulatedClient, SimulatedNode } from "../../src/simulation/index.ts";
 import type { PlantedBug } from "./planted-bug.ts";
-import { replaceFile } from "./replace-file.ts";
+import { recoverFile, replaceFile } from "./replace-file.ts";
 import { request, serve } from "./request.ts";
 
 /**
@@ -68,12 +68,8 @@ async function startReplica(node: SimulatedNode, durable: boolean): Promise<void
 }
 
 async function load({ disk }: SimulatedNode): Promise<Tagged> {
-  try {
-    return JSON.parse(await disk.readFile(path, "utf8")) as Tagged;
-  } catch (error) {
-    if ((error as { code?: unknown }).code === "ENOENT") return nothing;
-    throw error;
-  }
+  const content = await recoverFile(disk, path);
+  return content === undefined ? nothing : (JSON.parse(content) as Tagged);
 }
 
 async function write(client: SimulatedClient, value: string, { writeQuorum }: Variant): Promise<null> {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { sleep } from "../../src/core/index.ts";
 import type { Scenario, SimulatedNode, World } from "../../src/simulation/index.ts";
 import type { PlantedBug } from "./planted-bug.ts";
-import { replaceFile } from "./replace-file.ts";
+import { recoverFile, replaceFile } from "./replace-file.ts";
 
 /** What a member must not forget. */
 interface Promised {
@@ -57,12 +57,8 @@ async function start(node: SimulatedNode, persisted: Persisted): Promise<void> {
 }
 
 async function load({ disk }: SimulatedNode): Promise<Promised> {
-  try {
-    return JSON.parse(await disk.readFile(path, "utf8")) as Promised;
-  } catch (error) {
-    if ((error as { code?: unknown }).code === "ENOENT") return { term: 0, vote: null };
-    throw error;
-  }
+  const content = await recoverFile(disk, path);
+  return content === undefined ? { term: 0, vote: null } : (JSON.parse(content) as Promised);
 }
 
 class Member {

@@ -12,3 +12,18 @@ export async function syncRoot(disk: VirtualFs): Promise<void> {
   await using root = await disk.open("/", "r");
   await root.sync();
 }
+
+/**
+ * What the file holds after a crash, durably from now on: a process that died may have left it in the page cache alone, after a sync
+ * that failed. `undefined` if there is none.
+ */
+export async function recoverFile(disk: VirtualFs, path: string): Promise<string | undefined> {
+  try {
+    const content = await disk.readFile(path, "utf8");
+    await replaceFile(disk, path, content);
+    return content;
+  } catch (error) {
+    if ((error as { code?: unknown }).code === "ENOENT") return undefined;
+    throw error;
+  }
+}

@@ -128,7 +128,8 @@ class Observer {
   }
 
   observe({ client, position, version = -1 }: Access, get: number): void {
-    if ((this.seen.get(client)?.position ?? -1) < position) this.seen.set(client, { client, position, set: version, get });
+    if ((this.seen.get(client)?.position ?? -1) < position)
+      this.seen.set(client, { client, position, set: version, get });
   }
 
   learn(key: string, guarantee: SessionGuarantee, seen: Seen, prefix: number | undefined): void {
@@ -217,12 +218,7 @@ class Constraints {
     }
   }
 
-  #prefix(
-    prefixes: ReadonlyMap<string, Prefixes>,
-    client: string,
-    key: string,
-    position: number,
-  ): number | undefined {
+  #prefix(prefixes: ReadonlyMap<string, Prefixes>, client: string, key: string, position: number): number | undefined {
     return prefixes.get(prefixName(client, key))?.before(position);
   }
 
