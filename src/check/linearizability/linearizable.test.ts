@@ -67,6 +67,18 @@ describe("linearizable", () => {
     );
   });
 
+  it("keeps a write that was pending where the story ends", () => {
+    const { operations } = linearizable(register).check(
+      draw(`a: <set 1>  <set 2                        > <set 3>
+            b:            <get → 2>
+            c:                        <get → 1>`),
+    );
+    assert.deepEqual(
+      operations.map(({ id }) => id),
+      [0, 1, 2, 3],
+    );
+  });
+
   it("does not judge the output of an operation whose outcome is unknown", () => {
     const history = draw("a: <set 1> <get → 1>").map((each): Operation => {
       return each.name === "get" ? { ...each, output: 7, outcome: "unknown", returned: Infinity } : each;

@@ -25,6 +25,16 @@ function inTurn(transactions: Readonly<Record<string, readonly Operation[]>>): T
 const lists = (held: FinalState["lists"]): FinalState => ({ lists: held, sets: {} });
 const sets = (held: FinalState["sets"]): FinalState => ({ lists: {}, sets: held });
 
+test("a transaction that misses what it had appended itself is found out", () => {
+  const blind = { A: [append("x", "1"), read("x")] };
+  assert.match(
+    findAnomaly(inTurn(blind), lists({ x: ["1"] })) ?? "",
+    /A saw \[\] in x, which does not end with its own \[1\]/,
+  );
+  const partly = { A: [append("x", "1"), append("x", "2"), read("x", "1")] };
+  assert.match(findAnomaly(inTurn(partly), lists({ x: ["1", "2"] })) ?? "", /does not end with its own \[1,2\]/);
+});
+
 test("histories that a serial run could have made are accepted", () => {
   assert.equal(findAnomaly([], lists({})), undefined);
   const serial = {

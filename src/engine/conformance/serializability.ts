@@ -55,8 +55,10 @@ class Dependencies {
     this.#findWriters();
     this.#orderWrites();
     for (const { id, operations } of this.#transactions) {
+      const own = new Map<string, string[]>();
       for (const operation of operations) {
-        if ("list" in operation) this.#listRead(id, operation.list, operation.saw);
+        if ("append" in operation) own.set(operation.append, [...(own.get(operation.append) ?? []), operation.value]);
+        else if ("list" in operation) this.#listRead(id, operation.list, operation.saw, own.get(operation.list) ?? []);
         else if ("range" in operation) this.#rangeRead(id, operation.range, operation.saw);
       }
     }
@@ -107,10 +109,13 @@ class Dependencies {
       for (const value of values) this.#writer("set", set, value);
   }
 
-  #listRead(id: string, list: string, saw: readonly string[]): void {
-    const own = (value: string) => this.#writers.get(JSON.stringify(["list", list, value])) === id;
-    // Without what the reader itself had put there.
-    const seen = saw.slice(0, saw.findLastIndex((value) => !own(value)) + 1);
+  /** @param own what the reader itself had put there */
+  #listRead(id: string, list: string, saw: readonly string[], own: readonly string[]): void {
+    const seen = saw.slice(0, Math.max(0, saw.length - own.length));
+    if (own.some((value, i) => saw[seen.length + i] !== value)) {
+      this.#problems.push(`${id} saw [${saw}] in ${list}, which does not end with its own [${own}]`);
+      return;
+    }
     const final = this.#final.lists[list] ?? [];
     if (seen.some((value, i) => final[i] !== value)) {
       this.#problems.push(`${id} saw [${saw}] in ${list}, which is no beginning of [${final}]`);
