@@ -17,7 +17,7 @@ export {
   type LinearizableOptions,
   linearizable,
 } from "./linearizability/linearizable.ts";
-export type { Model, Transition } from "./linearizability/model.ts";
+export type { Model, Movement, Transition } from "./linearizability/model.ts";
 export { counter } from "./models/counter.ts";
 export { fencedMutex } from "./models/fenced-mutex.ts";
 export { fifoQueue } from "./models/fifo-queue.ts";

@@ -121,3 +121,7 @@ describe("sleep", () => {
     assert.equal(getEventListeners(signal, "abort").length, 0);
   });
 });
+
+it("the real runtime takes no rare paths", () => {
+  assert.equal(systemRuntime.maybe("anything"), false);
+});

@@ -20,7 +20,7 @@ type Message =
   | { readonly kind: "heartbeat"; readonly term: number };
 
 const port = 1;
-const heartbeatMs = 50;
+const heartbeatMs = 150;
 const path = "/promised";
 
 /** Members elect a leader by majority (Ongaro, Ousterhout: In search of an understandable consensus algorithm, 2014, section 5.2, without the log). */
@@ -33,12 +33,12 @@ function elections(persisted: Persisted): Scenario {
     workload: {
       clients: 1,
       operations: 40,
-      think: 400,
+      think: 600,
       setup: ({ state }) => void state.set("leaders", new Map()),
       operation: () => {},
     },
     invariants: { "one leader in a term": oneLeader },
-    eventually: { "somebody leads": ({ now, state }) => now - ((state.get("heartbeat") as number) ?? 0) < 1_000 },
+    eventually: { "somebody leads": ({ now, state }) => now - ((state.get("heartbeat") as number) ?? 0) < 2_000 },
     leader: ({ state }) => state.get("leader") as string | undefined,
   };
 }
@@ -91,7 +91,7 @@ class Member {
         await sleep(runtime, heartbeatMs);
         continue;
       }
-      const patience = 150 + runtime.random.next() * 150;
+      const patience = 400 + runtime.random.next() * 400;
       await sleep(runtime, patience);
       if (runtime.clock.monotonic() - this.#heardAt >= patience) {
         this.#work = this.#work.then(() => this.#stand());
@@ -170,7 +170,7 @@ const correct = elections("all");
 export const forgottenVote: PlantedBug = {
   name: "forgotten-vote",
   what: "a member that has voted forgets for whom in a crash, and votes for somebody else in the same term",
-  within: 300,
+  within: 100,
   correct,
   planted: elections("term"),
 };
