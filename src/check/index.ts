@@ -29,7 +29,17 @@ export { unorderedQueue } from "./models/unordered-queue.ts";
 export { type Call, createRecorder, type Recorder, type RecorderOptions } from "./recorder.ts";
 export { type RecordedKv, type RecordOptions, recordKv } from "./recording/recorded-kv.ts";
 export { type ListStep, type RecordedLists, recordLists } from "./recording/recorded-lists.ts";
-export type { AnomalyName, IsolationLevel } from "./transactions/levels.ts";
+export { type CausalPattern, causal } from "./sessions/causal.ts";
+export {
+  monotonicReads,
+  monotonicWrites,
+  readYourWrites,
+  type SessionGuarantee,
+  type SessionsOptions,
+  sessions,
+  writesFollowReads,
+} from "./sessions/sessions.ts";
+export { type AnomalyName, type IsolationLevel, isolationLevels } from "./transactions/levels.ts";
 export {
   type Anomaly,
   type AnomalyStep,

@@ -29,6 +29,8 @@ export interface Surroundings {
   readonly serviceTime: readonly [shortest: number, mean: number];
   /** Runs code so that patched globals know whose it is. */
   readonly enter: (incarnation: Incarnation, run: () => void) => void;
+  /** A process begins to live, with this network. */
+  readonly born: (incarnation: Incarnation, network: Network) => void;
   readonly onError: (incarnation: Incarnation, error: unknown) => void;
   readonly peers: (role: string) => readonly string[];
   /** The scenario's own notes. */
@@ -104,8 +106,9 @@ export class Machine implements Host {
   }
 
   #createNode(incarnation: Incarnation, life: number): SimulatedNode {
-    const { fabric, timeline, peers, state } = this.#surroundings;
+    const { fabric, timeline, peers, state, born } = this.#surroundings;
     const network: Network = fabric.open(this, incarnation);
+    born(incarnation, network);
     const machine = this;
     let engine: Engine | undefined;
     let disk: SimulatedNode["disk"] | undefined;

@@ -13,7 +13,7 @@ import type { Surroundings } from "./machine.ts";
 import { Machines } from "./machines.ts";
 import { Nemesis } from "./nemesis.ts";
 import { Links } from "./network/links.ts";
-import { Fabric, type Host } from "./network/network.ts";
+import { Fabric, type Host, type Network } from "./network/network.ts";
 import { RarePaths } from "./rare-paths.ts";
 import type { Failure, SimulationResult } from "./result.ts";
 import type { World } from "./scenario.ts";
@@ -24,8 +24,18 @@ import { Verification } from "./verification.ts";
 
 /** How code runs in a world where the globals are patched. */
 export interface PatchedGlobals {
+  /** From now on the globals are virtual, and what is nobody's is `outside`'s. */
+  begin(outside: Incarnation): void;
+  end(): void;
+  /** A process begins to live with these. */
+  attach(
+    incarnation: Incarnation,
+    surroundings: { readonly network: Network; readonly hosts: () => readonly string[] },
+  ): void;
+  /** Runs code so that the globals know whose it is. */
   enter(incarnation: Incarnation, run: () => void): void;
-  gate(): boolean;
+  /** Whether the next event may run: false while something real is under way. `escaped` is told of what must not be. */
+  gate(escaped: (error: Error) => void): boolean;
 }
 
 /** One run of a scenario: builds the world, leads it through its phases, and says what was found. */
@@ -47,6 +57,7 @@ export class Run {
   readonly #verification: Verification;
   readonly #world: World;
   readonly #enter: Surroundings["enter"];
+  readonly #patched: PatchedGlobals | undefined;
   #failure: Failure | undefined;
 
   constructor(options: RunOptions, patched?: PatchedGlobals) {
@@ -59,7 +70,7 @@ export class Run {
       limit: scenario.events,
       onLimit: () => this.#fail({ kind: "budget", subject: "events", message: `more than ${scenario.events} events` }),
       onIdle: () => this.#idle(),
-      gate: patched && (() => patched.gate()),
+      gate: patched && (() => patched.gate((error) => this.#uncaught(this.#loop.current as Incarnation, error))),
     });
     const now = () => this.#loop.now;
     this.#timeline = new Timeline(options.trace ? timelineEntries : 0, now);
@@ -74,6 +85,7 @@ export class Run {
     });
     this.#plan.healed = true;
     this.#rarePaths = new RarePaths(this.#plan);
+    this.#patched = patched;
     this.#enter = patched ? (incarnation, run) => patched.enter(incarnation, run) : (_, run) => run();
     this.#outside = this.#process("world");
     const serverMachine = this.#process(engineHost);
@@ -120,8 +132,10 @@ export class Run {
           (error) => this.#uncaught(this.#outside, error),
         );
       });
+      this.#patched?.begin(this.#outside);
       await this.#loop.run();
     } finally {
+      this.#patched?.end();
       signal?.removeEventListener("abort", abort);
       process.off("unhandledRejection", rejected);
       for (const listener of others) process.on("unhandledRejection", listener);
@@ -232,6 +246,7 @@ export class Run {
       server,
       serviceTime: [0.1, 0.5],
       enter: this.#enter,
+      born: (incarnation, network) => this.#patched?.attach(incarnation, { network, hosts: () => this.#fabric.names }),
       onError: (incarnation, error) => this.#uncaught(incarnation, error),
       peers: (role) => this.#machines.namesOf(role),
       state: this.#world.state,

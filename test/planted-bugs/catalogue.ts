@@ -12,6 +12,8 @@ import { writeSkew } from "./on-call.ts";
 import type { PlantedBug } from "./planted-bug.ts";
 import { noTimeout, reusedConnection } from "./stream-client.ts";
 import { transferInTwoSteps, transferUnchecked } from "./transfer.ts";
+import { impatientParticipant, unwrittenDecision } from "./two-phase-commit.ts";
+import { listThenWatch, watchNotResumed } from "./watched-view.ts";
 
 /** All planted bugs. */
 export const catalogue: readonly PlantedBug[] = [
@@ -26,6 +28,8 @@ export const catalogue: readonly PlantedBug[] = [
   doubleDelivery,
   lostJob,
   lostWakeUp,
+  watchNotResumed,
+  listThenWatch,
   dedupInMemory,
   cursorFirst,
   cursorLast,
@@ -35,6 +39,8 @@ export const catalogue: readonly PlantedBug[] = [
   writeSkew,
   lastWriterByClock,
   idsByClock,
+  unwrittenDecision,
+  impatientParticipant,
   reusedConnection,
   noTimeout,
   noWriteBack,

@@ -28,7 +28,7 @@ const bannedModules = new Map([
 function isAtTheSeam(file: string): boolean {
   return (
     file.startsWith("src/cli/") ||
-    file.startsWith("src/simulation/patched/") ||
+    file.startsWith("src/simulation/globals/") ||
     file === "src/core/runtime.ts" ||
     file === "src/simulation/real-world.ts"
   );

@@ -6,18 +6,18 @@ import { type Access, sessionHistoryOf } from "./session-history.ts";
 export type CausalPattern = "ThinAirRead" | "CyclicCO" | "WriteCOInitRead" | "WriteCORead";
 
 /**
- * Whether gets and sets are causally consistent: each client's operations in their order, and a set before the gets that return it, and
- * whatever follows from both; and no get returns what a set that is causally between has replaced. Decided by the
- * absence of four patterns, which is exact for values that are unique per key: Bouajjani, Enea, Guerraoui and Hamza,
- * "On Verifying Causal Consistency" (POPL 2017), theorem for CC. It is their weak form: clients may see concurrent sets in different orders, and
- * one client may see them change places.
+ * Whether gets and sets are causally consistent: each client's operations in their order, and a set before the gets
+ * that return it, and whatever follows from both; and no get returns what a set that is causally between has replaced.
+ * Decided by the absence of four patterns, which is exact for values that are unique per key: Bouajjani, Enea,
+ * Guerraoui and Hamza, "On Verifying Causal Consistency" (POPL 2017), theorem for CC. It is their weak form: clients
+ * may see concurrent sets in different orders, and one client may see them change places.
  * - ThinAirRead: a get of a value that nobody set;
  * - CyclicCO: causality goes round in a circle;
  * - WriteCOInitRead: a get of null after, causally, a set of the key;
  * - WriteCORead: a get of a value although another set of the key is causally after it and before the get.
  *
- * A set of unknown outcome may take effect late, so its client's later operations do not follow it. The operations and options of the history are
- * those of `sessions`. Time and memory grow with the operations times the clients.
+ * A set of unknown outcome may take effect late, so its client's later operations do not follow it. The operations and
+ * options of the history are those of `sessions`. Time and memory grow with the operations times the clients.
  * @throws InvalidArgumentError from `check`: as `sessions`
  */
 export function causal(): Checker {
@@ -49,7 +49,10 @@ class CausalOrder {
   readonly #accesses: readonly Access[];
   /** By access: what directly follows. */
   readonly #next: number[][];
-  /** Causality is kept as one number per column: clients, and sets of unknown outcome that were seen, which nothing of their client follows. */
+  /**
+   * Causality is kept as one number per column: clients, and sets of unknown outcome that were seen, which nothing of
+   * their client follows.
+   */
   readonly #columns: number[];
   readonly #places: number[];
   #width = 0;
@@ -143,7 +146,9 @@ class CausalOrder {
     return a !== b && (this.#clocks[b * this.#width + (this.#columns[a] ?? 0)] ?? 0) >= (this.#places[a] ?? 0);
   }
 
-  /** In each column the last set before the get decides: what is causally before an earlier one is before it as well. */
+  /**
+   * In each column the last set before the get decides: what is causally before an earlier one is before it as well.
+   */
   #judge(get: number, access: Access): Found | undefined {
     const { key, version = -1 } = access;
     for (const [column, sets] of this.#sets.get(key) ?? []) {
@@ -213,11 +218,15 @@ function lastUpTo(items: readonly number[], holds: (item: number) => boolean): n
   return items[low - 1];
 }
 
+/** A long chain is cut in the middle. */
 function story(accesses: readonly Access[]): string[] {
-  return accesses.map((access, i) => (i === 0 ? tell(access) : `then ${tell(access)}`));
+  const lines = accesses.map((access, i) => (i === 0 ? tell(access) : `then ${tell(access)}`));
+  if (lines.length <= 24) return lines;
+  return [...lines.slice(0, 12), `then ${lines.length - 24} more, each because of the one before`, ...lines.slice(-12)];
 }
 
 function tell({ operation, key, isSet, client }: Access): string {
   const value = JSON.stringify((isSet ? operation.input : operation.output) ?? null);
-  return `client ${client} ${isSet ? "set" : "got"} ${value} ${isSet ? "to" : "from"} ${JSON.stringify(key)} (operation ${operation.id})`;
+  const did = isSet ? `set ${value} to` : `got ${value} from`;
+  return `client ${client} ${did} ${JSON.stringify(key)} (operation ${operation.id})`;
 }

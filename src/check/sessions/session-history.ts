@@ -10,8 +10,8 @@ export interface Access {
   readonly position: number;
   readonly isSet: boolean;
   /**
-   * The version that was set or got: the number of the access that set it; -1 is the version before all sets. Absent: a get of a value that
-   * nobody set, or whose set failed.
+   * The version that was set or got: the number of the access that set it; -1 is the version before all sets. Absent: a
+   * get of a value that nobody set, or whose set failed.
    */
   version: number | undefined;
 }
@@ -24,8 +24,8 @@ export interface SessionHistory {
 }
 
 /**
- * @throws InvalidArgumentError an operation that is no get or set, a value set twice to a key, or a client with operations
- * that overlap
+ * @throws InvalidArgumentError an operation that is no get or set, a value set twice to a key, or a client with
+ * operations that overlap
  */
 export function sessionHistoryOf(history: History): SessionHistory {
   const accesses: Access[] = [];
@@ -47,7 +47,8 @@ export function sessionHistoryOf(history: History): SessionHistory {
       const value = versionName(key, input);
       if (setters.has(value))
         throw new InvalidArgumentError(
-          `history, operation ${id}: ${JSON.stringify(input)} is set to ${JSON.stringify(key)} a second time; sessions can be judged only if the values set to a key are unique`,
+          `history, operation ${id}: ${JSON.stringify(input)} is set to ${JSON.stringify(key)} a second time; ` +
+            "sessions can be judged only if the values set to a key are unique",
         );
       setters.set(value, number);
     }
@@ -81,7 +82,8 @@ function checkSequential(operation: Operation, ends: Map<string, Operation>): vo
   const before = ends.get(client);
   if (before && before.returned >= called)
     throw new InvalidArgumentError(
-      `history: operations ${before.id} and ${id} of client ${JSON.stringify(client)} overlap; sessions must be sequential`,
+      `history: operations ${before.id} and ${id} of client ${JSON.stringify(client)} overlap; ` +
+        "sessions must be sequential",
     );
   if (Number.isFinite(operation.returned)) ends.set(client, operation);
 }

@@ -16,7 +16,9 @@ import { isCausalByForce, keepsByForce } from "./testing/brute-force.ts";
 
 const histories = Number(process.env["ASHLAR_HISTORIES"] ?? 3_000);
 
-/** Lines such as "a set x 1", "b get x null" and "a set? x 2", whose outcome is unknown, or "a set! x 3", which failed. */
+/**
+ * Lines such as "a set x 1", "b get x null" and "a set? x 2", whose outcome is unknown, or "a set! x 3", which failed.
+ */
 function h(...lines: string[]): Operation[] {
   const events = lines.flatMap((line, id): HistoryEvent[] => {
     const [client = "", what = "", key = "", value = ""] = line.split(" ");
@@ -152,12 +154,12 @@ function generate(dice: Dice): Operation[] {
   const values = new Map<string, number[]>();
   const keys = dice.pick([["x"], ["x", "y"], ["x", "y"]]);
   const freshness = dice.pick([0.2, 0.5, 0.9]);
-  const size = 5 + dice.below(6);
+  const size = 7 + dice.below(7);
   for (let i = 1; i <= size; i++) {
     const [client, key] = [dice.pick(["a", "b", "c"]), dice.pick(keys)];
     const known = values.get(key) ?? [];
     const isUnknown = dice.chance(0.1);
-    if (dice.chance(0.5) && known.length < 3) {
+    if (dice.chance(0.5) && known.length < 4) {
       lines.push(`${client} set${isUnknown ? "?" : ""} ${key} ${i}`);
       values.set(key, [...known, i]);
     } else if (dice.chance(0.04)) lines.push(`${client} get ${key} ${dice.below(size + 1) + 1}`);
@@ -179,7 +181,7 @@ describe("sessions against brute force", () => {
   ];
   for (const guarantees of sets) {
     it(`decides ${guarantees.join(", ")} as trying all orders of versions does`, (t) => {
-      compare(t, sessions({ guarantees }), (history) => keepsByForce(history, guarantees), 50);
+      compare(t, sessions({ guarantees }), (history) => keepsByForce(history, guarantees), 100);
     });
   }
 

@@ -4,7 +4,10 @@ import type { Operation } from "../history.ts";
 import { type Access, type SessionHistory, sessionHistoryOf } from "./session-history.ts";
 import { VersionOrder } from "./version-order.ts";
 
-/** After Terry, Demers, Petersen, Spreitzer, Theimer and Welch, "Session Guarantees for Weakly Consistent Replicated Data" (PDIS 1994). */
+/**
+ * After Terry, Demers, Petersen, Spreitzer, Theimer and Welch, "Session Guarantees for Weakly Consistent Replicated
+ * Data" (PDIS 1994).
+ */
 export type SessionGuarantee = "read-your-writes" | "monotonic-reads" | "monotonic-writes" | "writes-follow-reads";
 
 const allGuarantees: readonly SessionGuarantee[] = [
@@ -20,22 +23,22 @@ export interface SessionsOptions {
 }
 
 /**
- * Whether session guarantees hold, over operations "get" (`output`: the value, or null if never set) and "set" (`input`) by `key`. The operations of one `client`
- * are a session. Values set to a key are unique.
+ * Whether session guarantees hold, over operations "get" (`output`: the value, or null if never set) and "set"
+ * (`input`) by `key`. The operations of one `client` are a session. Values set to a key are unique.
  *
- * The order of a key's versions is not in the history. The verdict is "ok" if and only if each key has some order of its versions, the
- * one before all sets first, such that, where "not older" is by this order,
+ * The order of a key's versions is not in the history. The verdict is "ok" if and only if each key has some order of
+ * its versions, the one before all sets first, such that, where "not older" is by this order,
  * - read your writes: a get returns nothing older than what its client had set before;
  * - monotonic reads: a get returns nothing older than what its client had got before;
- * - monotonic writes: what a client sets is newer than what it had set to the key before; and who got something that a client set gets
- *   from then on nothing older than what that client had set before, of any key;
- * - writes follow reads: what a client sets is newer than what it had got of the key before; and who got something that a client set
- *   gets from then on nothing older than what that client had got before, of any key.
+ * - monotonic writes: what a client sets is newer than what it had set to the key before; and who got something that a
+ *   client set gets from then on nothing older than what that client had set before, of any key;
+ * - writes follow reads: what a client sets is newer than what it had got of the key before; and who got something that
+ *   a client set gets from then on nothing older than what that client had got before, of any key.
  *
- * A set of unknown outcome may take effect late: its client need not see it, and nothing follows it. What was got but not set tells nothing here:
- * `causal` rejects it.
- * @throws InvalidArgumentError from `check`: an operation that is no get or set, a value set twice to a key, overlapping
- * operations of a client
+ * A set of unknown outcome may take effect late: its client need not see it, and nothing follows it. What was got but
+ * not set tells nothing here: `causal` rejects it.
+ * @throws InvalidArgumentError from `check`: an operation that is no get or set, a value set twice to a key,
+ * overlapping operations of a client
  */
 export function sessions(options: SessionsOptions = {}): Checker {
   const { guarantees = allGuarantees } = options;
@@ -81,7 +84,9 @@ export function writesFollowReads(): Checker {
   return sessions({ guarantees: ["writes-follow-reads"] });
 }
 
-/** What a client had set, or got, of a key up to each of its accesses: inner nodes that are not older than any of that. */
+/**
+ * What a client had set, or got, of a key up to each of its accesses: inner nodes that are not older than any of that.
+ */
 class Prefixes {
   readonly #positions: number[] = [];
   readonly #nodes: number[] = [];
@@ -107,6 +112,8 @@ class Prefixes {
   }
 }
 
+type PrefixesByClient = Map<string, Map<string, Prefixes>>;
+
 /** The latest set of a client that somebody got, and by which get. */
 interface Seen {
   readonly client: string;
@@ -121,7 +128,8 @@ class Observer {
   readonly seen = new Map<string, Seen>();
   /** By key: the inner node that is not older than all that a get must not be older than. */
   readonly required = new Map<string, number>();
-  readonly #learnt = new Map<string, number>();
+  /** The last node of them that `required` includes. */
+  readonly #learnt = new Map<Prefixes, number>();
 
   constructor(order: VersionOrder) {
     this.#order = order;
@@ -132,10 +140,10 @@ class Observer {
       this.seen.set(client, { client, position, set: version, get });
   }
 
-  learn(key: string, guarantee: SessionGuarantee, seen: Seen, prefix: number | undefined): void {
-    const name = JSON.stringify([guarantee, seen.client, key]);
-    if (prefix === undefined || this.#learnt.get(name) === prefix) return;
-    this.#learnt.set(name, prefix);
+  learn(key: string, seen: Seen, prefixes: Prefixes | undefined): void {
+    const prefix = prefixes?.before(seen.position);
+    if (!prefixes || prefix === undefined || this.#learnt.get(prefixes) === prefix) return;
+    this.#learnt.set(prefixes, prefix);
     const [set, node] = [this.#order.addInner(), this.#order.addInner()];
     this.#order.add(prefix, set, seen.set);
     this.#order.add(set, node, seen.get);
@@ -151,8 +159,8 @@ class Constraints {
   readonly #order: VersionOrder;
   /** By key: the number of the version before all sets. */
   readonly #initial = new Map<string, number>();
-  readonly #sets = new Map<string, Prefixes>();
-  readonly #gets = new Map<string, Prefixes>();
+  readonly #sets: PrefixesByClient = new Map();
+  readonly #gets: PrefixesByClient = new Map();
 
   constructor({ accesses, sessions }: SessionHistory, guarantees: ReadonlySet<SessionGuarantee>) {
     this.#accesses = accesses;
@@ -185,9 +193,9 @@ class Constraints {
       if (isSet) this.#order.add(this.#initial.get(key) ?? 0, number, -1);
       if (operation.outcome !== "ok") continue;
       const all = isSet ? this.#sets : this.#gets;
-      const name = prefixName(client, key);
-      const prefixes = all.get(name) ?? new Prefixes();
-      all.set(name, prefixes);
+      const ofClient = all.get(client) ?? new Map<string, Prefixes>();
+      const prefixes = ofClient.get(key) ?? new Prefixes();
+      all.set(client, ofClient.set(key, prefixes));
       prefixes.add(this.#order, position, version, number);
     }
   }
@@ -199,27 +207,23 @@ class Constraints {
       if (!access) continue;
       const { client, key, position, isSet, version } = access;
       if (isSet) {
-        this.#require("monotonic-writes", this.#prefix(this.#sets, client, key, position), number);
-        this.#require("writes-follow-reads", this.#prefix(this.#gets, client, key, position), number);
+        this.#require("monotonic-writes", this.#sets.get(client)?.get(key)?.before(position), number);
+        this.#require("writes-follow-reads", this.#gets.get(client)?.get(key)?.before(position), number);
         continue;
       }
-      this.#require("read-your-writes", this.#prefix(this.#sets, client, key, position), number);
-      this.#require("monotonic-reads", this.#prefix(this.#gets, client, key, position), number);
+      this.#require("read-your-writes", this.#sets.get(client)?.get(key)?.before(position), number);
+      this.#require("monotonic-reads", this.#gets.get(client)?.get(key)?.before(position), number);
       for (const [guarantee, prefixes] of [
         ["monotonic-writes", this.#sets],
         ["writes-follow-reads", this.#gets],
       ] as const) {
         for (const seen of this.#guarantees.has(guarantee) ? observer.seen.values() : [])
-          observer.learn(key, guarantee, seen, this.#prefix(prefixes, seen.client, key, seen.position));
+          observer.learn(key, seen, prefixes.get(seen.client)?.get(key));
         this.#require(guarantee, observer.required.get(key), number);
       }
       const setter = this.#accesses[version ?? -1];
       if (setter) observer.observe(setter, number);
     }
-  }
-
-  #prefix(prefixes: ReadonlyMap<string, Prefixes>, client: string, key: string, position: number): number | undefined {
-    return prefixes.get(prefixName(client, key))?.before(position);
   }
 
   /** What the node stands for is not newer than the version of the access. */
@@ -244,10 +248,7 @@ class Constraints {
     if (!access) return "";
     const { operation, key, isSet, client } = access;
     const value = JSON.stringify((isSet ? operation.input : operation.output) ?? null);
-    return `client ${client} ${isSet ? "set" : "got"} ${value} ${isSet ? "to" : "from"} ${JSON.stringify(key)} (operation ${operation.id})`;
+    const did = isSet ? `set ${value} to` : `got ${value} from`;
+    return `client ${client} ${did} ${JSON.stringify(key)} (operation ${operation.id})`;
   }
-}
-
-function prefixName(client: string, key: string): string {
-  return JSON.stringify([client, key]);
 }

@@ -38,7 +38,7 @@ export class VersionOrder {
     const first = new Map<number, number>();
     let best: Constraint[] | undefined;
     let tries = 0;
-    for (let version = 0; version < this.#versions && tries < 32; version++) {
+    for (let version = 0; version < this.#versions && tries < 8; version++) {
       const component = of[version] ?? 0;
       if ((sizes[component] ?? 0) < 2) continue;
       const other = first.get(component);

@@ -35,7 +35,10 @@ function generate(seed: number, kind: WorkloadKind, isSmall: boolean): Operation
   });
 }
 
-/** Whether the last transaction saw all that was appended for sure. What nobody saw has no order, which matters to snapshots alone. */
+/**
+ * Whether the last transaction saw all that was appended for sure. What nobody saw has no order, which matters to
+ * snapshots alone.
+ */
 function seesAll(history: readonly Operation[]): boolean {
   const seen = new Set(micro(history.at(-1)).flatMap(([, , values]) => (Array.isArray(values) ? values : [])));
   const committed = history.filter(({ outcome }) => outcome === "ok").flatMap(micro);

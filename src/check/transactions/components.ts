@@ -1,8 +1,9 @@
 import { type DependencyGraph, edgeKinds } from "./dependency-graph.ts";
 
 /**
- * A part of a dependency graph: the edges of some kinds. If `nonadjacent`, a walk may not take two anti-dependencies in a row; its states
- * are then pairs of a node and whether the last edge was one, numbered `node * 2 + wasRw`. Otherwise states are nodes.
+ * A part of a dependency graph: the edges of some kinds. If `nonadjacent`, a walk may not take two anti-dependencies in
+ * a row; its states are then pairs of a node and whether the last edge was one, numbered `node * 2 + wasRw`. Otherwise
+ * states are nodes.
  */
 export interface Walk {
   readonly graph: DependencyGraph;

@@ -23,7 +23,7 @@ interface CycleClass {
 }
 
 const { ww, wr, rw, process, realtime, inner } = edgeKinds;
-/** Weak to strong. What a level prohibits of the cycles is always a beginning of this list, for one of `orders`. */
+/** Each includes the walks of those before it, so what prohibits one class prohibits all before it. */
 const classes: readonly CycleClass[] = [
   { kinds: ww, start: ww, nonadjacent: false },
   { kinds: ww | wr, start: wr, nonadjacent: false },
@@ -37,29 +37,27 @@ const keptAtMost = 8;
 const startsAtMost = 32;
 
 /**
- * Cycles of each class that has any, small ones first, a few of each name. Whether a class has cycles is decided exactly and in linear time:
- * there is one if and only if an edge of the kind `start` lies within a strongly connected component of the walk. `steps` only bounds
- * how long smaller cycles are looked for: edges that are looked at. A class that needs process order or real time is passed over if one as weak has
- * cycles without.
+ * Cycles of each class that has any, small ones first, a few of each name. Whether a class has cycles is decided
+ * exactly and in linear time: there is one if and only if an edge of the kind `start` lies within a strongly connected
+ * component of the walk. `steps` only bounds how long smaller cycles are looked for: edges that are looked at. A class
+ * that needs process order or real time is passed over if one as weak has cycles by the data alone.
  */
 export function findCycles(graph: DependencyGraph, steps: number): Cycle[] {
   const found = new Map<AnomalyName, Map<string, Cycle>>();
   const budget = { steps };
   let weakest = classes.length;
   for (const order of orders) {
-    let weakestNow = weakest;
     for (const [strength, { kinds, start, nonadjacent }] of classes.entries()) {
-      if (strength >= weakest) break;
+      if (order !== 0 && strength >= weakest) break;
       const walk = { graph, kinds: kinds | order | inner, nonadjacent };
       const cycles = new CycleSearch(walk, start, budget).run();
-      if (cycles.length > 0) weakestNow = Math.min(weakestNow, strength);
+      if (order === 0 && cycles.length > 0) weakest = Math.min(weakest, strength);
       for (const cycle of cycles) {
         const ofName = found.get(cycle.name) ?? new Map<string, Cycle>();
         ofName.set(identity(cycle.steps), cycle);
         found.set(cycle.name, ofName);
       }
     }
-    weakest = weakestNow;
   }
   return [...found.values()].flatMap((cycles) =>
     [...cycles.values()].sort((a, b) => a.steps.length - b.steps.length).slice(0, keptAtMost),
@@ -211,8 +209,9 @@ function kindOf(bits: number): EdgeKind {
 }
 
 /**
- * Of a closed walk without two anti-dependencies in a row, one that visits no transaction twice and has none in a row either. At a transaction that is visited
- * twice the walk falls into two closed ones; at most one of them has anti-dependencies meet there.
+ * Of a closed walk without two anti-dependencies in a row, one that visits no transaction twice and has none in a row
+ * either. At a transaction that is visited twice the walk falls into two closed ones; at most one of them has
+ * anti-dependencies meet there.
  */
 function simple(steps: readonly Step[]): readonly Step[] {
   const seen = new Map<number, number>();

@@ -4,11 +4,13 @@ export const edgeKinds = { ww: 1, wr: 2, rw: 4, process: 8, realtime: 16, inner:
 export type EdgeKind = "ww" | "wr" | "rw" | "process" | "realtime";
 
 /**
- * Transactions (nodes from 0) and what must come before what. There are further nodes that stand for no transaction: many-to-many
- * relations go through them, so that the edges stay linear in the history. An edge into such a node says the kind of the dependency;
- * `inner` edges lead on from it. Invariant: a path over inner edges never leads from a transaction back to itself.
+ * Transactions (nodes from 0) and what must come before what. There are further nodes that stand for no transaction:
+ * many-to-many relations go through them, so that the edges stay linear in the history. An edge into such a node says
+ * the kind of the dependency; `inner` edges lead on from it. Invariant: a path over inner edges never leads from a
+ * transaction back to itself.
  *
- * A label is what the dependency is about: the number of a write, or -1. Along inner edges the last label is the one that counts.
+ * A label is what the dependency is about: the number of a write, or -1. Along inner edges the last label is the one
+ * that counts.
  */
 export class GraphBuilder {
   readonly transactions: number;
@@ -87,9 +89,9 @@ export interface DependencyGraph {
 }
 
 /**
- * Edges from many nodes to all of some targets but themselves, with a number of edges that is the sum and not the product. Two chains of
- * inner nodes: one leads to the targets up to a position, one to those from a position on; a node that is a target itself gets the
- * part before it and the part after it.
+ * Edges from many nodes to all of some targets but themselves, with a number of edges that is the sum and not the
+ * product. Two chains of inner nodes: one leads to the targets up to a position, one to those from a position on; a
+ * node that is a target itself gets the part before it and the part after it.
  */
 export class Fan {
   readonly #graph: GraphBuilder;

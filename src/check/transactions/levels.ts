@@ -1,7 +1,8 @@
 /**
- * Isolation levels, weak to strong. The plain ones are those of Adya, Liskov and O'Neil ("Generalized Isolation Level Definitions",
- * ICDE 2000): PL-1, PL-2, PL-2.99, PL-SI, PL-3. `strong-session-…` adds the order of each client's own transactions;
- * `strong-…` and `strict-…` add real time: a transaction that was called after another had returned comes after it.
+ * Isolation levels, weak to strong. The plain ones are those of Adya, Liskov and O'Neil ("Generalized Isolation Level
+ * Definitions", ICDE 2000): PL-1, PL-2, PL-2.99, PL-SI, PL-3. `strong-session-…` adds the order of each client's own
+ * transactions; `strong-…` and `strict-…` add real time: a transaction that was called after another had returned comes
+ * after it.
  */
 export type IsolationLevel =
   | "read-uncommitted"
@@ -14,19 +15,22 @@ export type IsolationLevel =
   | "strong-session-serializable"
   | "strict-serializable";
 
-/** The kinds of cycles, after Adya; `G-nonadjacent` after Cerone and Gotsman's characterisation of snapshot isolation. */
+/**
+ * The kinds of cycles, after Adya; `G-nonadjacent` after Cerone and Gotsman's characterisation of snapshot isolation.
+ */
 export type CycleName = "G0" | "G1c" | "G-single" | "G-nonadjacent" | "G2-item";
 
 /**
- * `G0`: a cycle of writes (dirty write). `G1a`: aborted read. `G1b`: intermediate read. `G1c`: a cycle of writes and reads from
- * them (circular information flow). `G-single`: a cycle with exactly one anti-dependency, such as read skew. `G-nonadjacent`:
- * a cycle with several, no two of them next to each other. `G2-item`: a cycle with two next to each other, such as write skew.
- * With `-process` or `-realtime`: the cycle needs the order of a client's transactions, or real time.
+ * `G0`: a cycle of writes (dirty write). `G1a`: aborted read. `G1b`: intermediate read. `G1c`: a cycle of writes and
+ * reads from them (circular information flow). `G-single`: a cycle with exactly one anti-dependency, such as read skew.
+ * `G-nonadjacent`: a cycle with several, no two of them next to each other. `G2-item`: a cycle with two next to each
+ * other, such as write skew. With `-process` or `-realtime`: the cycle needs the order of a client's transactions, or
+ * real time.
  *
- * `lost-update`: several transactions read the same version of a key and then wrote the key. `internal`: a
- * transaction contradicts its own writes. `non-repeatable-read`: it read two versions of a register. `garbage-read`: a value that nobody
- * wrote. `duplicate-elements`: one append, twice in the list. `incompatible-order`: lists of which neither begins with the other,
- * or against the order of the appends within a transaction.
+ * `lost-update`: several transactions read the same version of a key and then wrote the key. `internal`: a transaction
+ * contradicts its own writes. `non-repeatable-read`: it read two versions of a register. `garbage-read`: a value that
+ * nobody wrote. `duplicate-elements`: one append, twice in the list. `incompatible-order`: lists of which neither
+ * begins with the other, or against the order of the appends within a transaction.
  */
 export type AnomalyName =
   | CycleName
@@ -48,10 +52,11 @@ interface Definition {
 }
 
 /**
- * That a transaction sees its own writes, and that what is read was written, belongs to Adya's notion of a history (section 4.2), hence to
- * all levels. Snapshot isolation allows exactly the cycles that have two adjacent anti-dependencies (Cerone and Gotsman,
- * "Analysing Snapshot Isolation", PODC 2016); repeatable read allows none over items, so any cycle at all violates it.
- * Here, without predicates, repeatable read and serialisability prohibit the same. Snapshot isolation is weaker than both.
+ * That a transaction sees its own writes, and that what is read was written, belongs to Adya's notion of a history
+ * (section 4.2), hence to all levels. Snapshot isolation allows exactly the cycles that have two adjacent
+ * anti-dependencies (Cerone and Gotsman, "Analysing Snapshot Isolation", PODC 2016); repeatable read allows none over
+ * items, so any cycle at all violates it. Here, without predicates, repeatable read and serialisability prohibit the
+ * same. Snapshot isolation is weaker than both.
  */
 const definitions: Readonly<Record<IsolationLevel, Definition>> = {
   "read-uncommitted": { weaker: [], prohibits: ["G0", "internal", "garbage-read", "duplicate-elements"] },
@@ -92,7 +97,10 @@ export function prohibitedBy(level: IsolationLevel): ReadonlySet<AnomalyName> {
   return new Set([...weaker.flatMap((each) => [...prohibitedBy(each)]), ...prohibits]);
 }
 
-/** The strongest levels that prohibit none of the anomalies: none of the returned is weaker than another. Empty: not even the weakest. */
+/**
+ * The strongest levels that prohibit none of the anomalies: none of the returned is weaker than another. Empty: not
+ * even the weakest.
+ */
 export function strongestAllowing(anomalies: Iterable<AnomalyName>): IsolationLevel[] {
   const names = [...anomalies];
   const allowing = isolationLevels.filter((level) => {

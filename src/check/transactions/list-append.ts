@@ -22,14 +22,17 @@ interface List {
 }
 
 /**
- * Infers the dependencies of transactions on lists that are only ever appended to: such a list tells all writes before it, in their
- * order (Kingsbury and Alvaro, section 4). All that is inferred must hold in any order in which transactions could have been run.
+ * Infers the dependencies of transactions on lists that are only ever appended to: such a list tells all writes before
+ * it, in their order (Kingsbury and Alvaro, section 4). All that is inferred must hold in any order in which
+ * transactions could have been run.
  */
 export class ListAppend {
   readonly #workload: Workload;
   readonly #graph: GraphBuilder;
   readonly #findings: Findings;
   readonly #lists = new Map<Key, List>();
+  /** By number of the write: its position in the order of its list; -1 if nobody saw it there. */
+  readonly #positions: Int32Array;
   /** By number of the transaction: whether it is taken to have taken place. */
   readonly committed: boolean[];
 
@@ -37,6 +40,7 @@ export class ListAppend {
     this.#workload = workload;
     this.#graph = graph;
     this.#findings = findings;
+    this.#positions = new Int32Array(workload.writes.length).fill(-1);
     this.committed = workload.transactions.map(({ operation }) => operation.outcome === "ok");
   }
 
@@ -55,7 +59,8 @@ export class ListAppend {
         this.#findings.add(
           "lost-update",
           who.slice(0, 4),
-          `${nodes.size} transactions read ${show(key)} with the same ${seen} elements and then appended to it: ${names(this.#workload, who)}`,
+          `${nodes.size} transactions read ${show(key)} with the same ${seen} elements and then ` +
+            `appended to it: ${names(this.#workload, who)}`,
         );
       }
     }
@@ -121,10 +126,11 @@ export class ListAppend {
 
   #orderWrites(): void {
     const tails = new Map<List, Map<number, number>>();
-    const seen = new Set([...this.#lists.values()].flatMap(({ writes }) => writes));
+    for (const { writes } of this.#lists.values())
+      for (const [i, write] of writes.entries()) if (write >= 0) this.#positions[write] = i;
     for (const [number, { key, by }] of this.#workload.writes.entries()) {
       const list = this.#list(key);
-      if (!this.committed[by] || seen.has(number) || list.astray.has(number)) continue;
+      if (!this.committed[by] || (this.#positions[number] ?? -1) >= 0 || list.astray.has(number)) continue;
       const tail = tails.get(list) ?? new Map<number, number>();
       if (!tail.has(by)) tail.set(by, number);
       tails.set(list, tail);
@@ -164,7 +170,7 @@ export class ListAppend {
     for (const each of micro) {
       if (!("write" in each)) continue;
       const list = this.#list(each.key);
-      const at = list.writes.indexOf(each.write);
+      const at = this.#positions[each.write] ?? -1;
       const before = positions.get(each.key);
       const position = at < 0 ? Infinity : at;
       if (before !== undefined && position < before && !list.astray.has(each.write)) {
@@ -233,7 +239,8 @@ export class ListAppend {
     this.#findings.add(
       "incompatible-order",
       [node],
-      `transaction ${id} read ${show(list.key)} as ${show(saw)}, elsewhere it was read as ${show(list.order)}: neither begins with the other`,
+      `transaction ${id} read ${show(list.key)} as ${show(saw)}, elsewhere it was read as ` +
+        `${show(list.order)}: neither begins with the other`,
     );
   }
 

@@ -116,7 +116,8 @@ class Reader {
     }
     if (ofKey.has(value))
       throw new InvalidArgumentError(
-        `${where}: ${JSON.stringify(value)} is written to ${JSON.stringify(key)} a second time; a history can be judged only if the values written to a key are unique`,
+        `${where}: ${JSON.stringify(value)} is written to ${JSON.stringify(key)} a second time; ` +
+          "a history can be judged only if the values written to a key are unique",
       );
     const write = this.writes.length;
     ofKey.set(value, write);

@@ -10,8 +10,8 @@ export function addPrecedence(graph: GraphBuilder, operations: readonly Operatio
 }
 
 /**
- * From each that returned to all that were called later: through a chain of inner nodes, one for each moment at which something had
- * returned since the last call. An unknown outcome has no return, so nothing follows it.
+ * From each that returned to all that were called later: through a chain of inner nodes, one for each moment at which
+ * something had returned since the last call. An unknown outcome has no return, so nothing follows it.
  */
 function addOrder(
   graph: GraphBuilder,

@@ -15,9 +15,10 @@ interface Version {
 }
 
 /**
- * Infers the dependencies of transactions on registers. A register does not tell what it held before, so the order of versions is known only
- * where it is certain: nothing was written before the first read of null, and what a transaction wrote to a
- * key is after what it had read of it. Weaker than lists: blind writes are in no order, and cycles through them are not seen.
+ * Infers the dependencies of transactions on registers. A register does not tell what it held before, so the order of
+ * versions is known only where it is certain: nothing was written before the first read of null, and what a transaction
+ * wrote to a key is after what it had read of it. Weaker than lists: blind writes are in no order, and cycles through
+ * them are not seen.
  */
 export class ReadWriteRegister {
   readonly #workload: Workload;
@@ -67,11 +68,13 @@ export class ReadWriteRegister {
     }
     for (const reader of readers) fan.connect(reader, "rw");
     if (updaters.size < 2) return;
+    const value = writes[write]?.value;
+    const version = value === undefined ? "null" : show(value);
     const ids = [...updaters].slice(0, 4).map((node) => transactions[node]?.operation.id);
     this.#findings.add(
       "lost-update",
       [...updaters].slice(0, 4),
-      `${updaters.size} transactions read ${show(key)} as ${writes[write] ? show(writes[write].value) : "null"} and then wrote it: ${ids.join(", ")}`,
+      `${updaters.size} transactions read ${show(key)} as ${version} and then wrote it: ${ids.join(", ")}`,
     );
   }
 

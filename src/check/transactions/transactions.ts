@@ -29,7 +29,10 @@ export interface TransactionsOptions {
 export interface AnomalyStep {
   readonly from: Operation;
   readonly to: Operation;
-  /** `ww`: overwrites; `wr`: reads from; `rw`: did not see what the other wrote; `process` and `realtime`: order in time. */
+  /**
+   * `ww`: overwrites; `wr`: reads from; `rw`: did not see what the other wrote; `process` and `realtime`: order in
+   * time.
+   */
   readonly kind: EdgeKind;
   readonly key?: Key;
   /** What was written: by `to` if `ww` or `rw`, by `from` if `wr`. */
@@ -63,17 +66,20 @@ export interface TransactionsChecker extends Checker {
 const defaultSteps = 50_000_000;
 
 /**
- * Whether a history of transactions keeps an isolation level, inferred from the history alone: which transaction must come before which, and whether
- * that goes round in a circle. After Kingsbury and Alvaro, "Elle: Inferring Isolation Anomalies from Experimental Observations"
- * (VLDB 2020), and Adya, Liskov and O'Neil, "Generalized Isolation Level Definitions" (ICDE 2000). Time and memory are linear in the history.
+ * Whether a history of transactions keeps an isolation level, inferred from the history alone: which transaction must
+ * come before which, and whether that goes round in a circle. After Kingsbury and Alvaro, "Elle: Inferring Isolation
+ * Anomalies from Experimental Observations" (VLDB 2020), and Adya, Liskov and O'Neil, "Generalized Isolation Level
+ * Definitions" (ICDE 2000). Time and memory are linear in the history.
  *
- * Operations are named "transact"; `input` is an array of micro-operations, `output` the same with the reads filled in, as
- * Maelstrom and Elle write them. Keys are strings or numbers; values are unique per key.
+ * Operations are named "transact"; `input` is an array of micro-operations, `output` the same with the reads filled in,
+ * as Maelstrom and Elle write them. Keys are strings or numbers; values are unique per key.
  *
- * What is found is wrong for sure. With `list-append` no violation of a serialisable level is missed if each key is read once
- * after the last append to it, and none of a snapshot level if all appends are seen in some read; with `rw-register`, cycles that need the order of writes that no transaction read are missed.
- * Transactions that failed must not be seen; those of unknown outcome took place if something of them was seen.
- * @throws InvalidArgumentError an option out of range; from `check`: a malformed operation, a value written twice to a key
+ * What is found is wrong for sure. With `list-append` no violation of a serialisable level is missed if each key is
+ * read once after the last append to it, and none of a snapshot level if all appends are seen in some read; with
+ * `rw-register`, cycles that need the order of writes that no transaction read are missed. Transactions that failed
+ * must not be seen; those of unknown outcome took place if something of them was seen.
+ * @throws InvalidArgumentError an option out of range; from `check`: a malformed operation, a value written twice to a
+ * key
  */
 export function transactions(options: TransactionsOptions): TransactionsChecker {
   const { kind, level = "strict-serializable", steps = defaultSteps } = options;
@@ -89,6 +95,8 @@ export function transactions(options: TransactionsOptions): TransactionsChecker 
       const anomalies = findAnomalies(workloadOf(kind, history), kind, steps);
       const prohibited = prohibitedBy(level);
       const wrong = anomalies.filter((anomaly) => prohibited.has(anomaly.name));
+      // The shortest cycle is the easiest to follow; what needs no cycle comes first.
+      wrong.sort((a, b) => a.steps.length - b.steps.length);
       const [worst] = wrong;
       const allowed = strongestAllowing(new Set(anomalies.map((anomaly) => anomaly.name)));
       const at = allowed.length > 0 ? allowed.join(" and ") : "no isolation level at all";

@@ -22,7 +22,9 @@ function isEarlier(a: Operation, b: Operation): boolean {
   return a.client === b.client && a.id < b.id;
 }
 
-/** Whether all gets that come after a get of what a client set are not older than what the client had done before it. */
+/**
+ * Whether all gets that come after a get of what a client set are not older than what the client had done before it.
+ */
 function propagates(name: "set" | "get"): Guarantee {
   return (history, older) =>
     history.every((second) => {
@@ -75,8 +77,8 @@ export function keepsByForce(history: readonly Operation[], guarantees: readonly
 }
 
 /**
- * By the definition of CC of Bouajjani et al. (section 3.2), with the smallest causal order: for each get, some sequence of the
- * operations causally before it leaves the value that it got.
+ * By the definition of CC of Bouajjani et al. (section 3.2), with the smallest causal order: for each get, some
+ * sequence of the operations causally before it leaves the value that it got.
  */
 export function isCausalByForce(history: readonly Operation[]): boolean {
   const before = causes(history);

@@ -55,8 +55,8 @@ interface Started {
 }
 
 /**
- * Tries all orders of starts and commits: a transaction sees the state at its start and its own writes; it cannot commit if another changed
- * a key that it writes since. Time orders a commit before a start.
+ * Tries all orders of starts and commits: a transaction sees the state at its start and its own writes; it cannot
+ * commit if another changed a key that it writes since. Time orders a commit before a start.
  */
 export function isSnapshotIsolatedByForce(history: readonly Operation[], order: Order): boolean {
   const place = (waiting: readonly Operation[], running: readonly Started[], state: State): boolean => {

@@ -3,9 +3,10 @@ import type { Dice } from "../../linearizability/testing/dice.ts";
 import type { WorkloadKind } from "../micro-operations.ts";
 
 /**
- * `strict`: each transaction at one instant. `stale`: some read an old state at one instant. `snapshot`: snapshot isolation, the first committer wins.
- * `read-committed`: each read sees what is committed, writes come at the commit. `overwriting`: the same, and a list is written as it was read with the own elements
- * added. `torn`: every micro-operation on its own. `random`: reads see anything that was written.
+ * `strict`: each transaction at one instant. `stale`: some read an old state at one instant. `snapshot`: snapshot
+ * isolation, the first committer wins. `read-committed`: each read sees what is committed, writes come at the commit.
+ * `overwriting`: the same, and a list is written as it was read with the own elements added. `torn`: every
+ * micro-operation on its own. `random`: reads see anything that was written.
  */
 export const executors = ["strict", "stale", "snapshot", "read-committed", "overwriting", "torn", "random"] as const;
 export type Executor = (typeof executors)[number];
