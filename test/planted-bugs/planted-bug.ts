@@ -5,7 +5,7 @@ export interface PlantedBug {
   readonly name: string;
   /** The mistake, in one sentence. */
   readonly what: string;
-  /** Seeds within which it is found: about five times as many as it takes on average. */
+  /** Seeds within which it is found: several times as many as it takes on average. */
   readonly within: number;
   readonly correct: Scenario;
   readonly planted: Scenario;

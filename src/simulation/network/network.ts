@@ -40,6 +40,20 @@ export interface Host {
   readonly powered: boolean;
 }
 
+/** What a process has of the network. */
+export interface ProcessNetwork {
+  readonly network: Network;
+  /** The names of all machines, in a fixed order. */
+  machines(): readonly string[];
+}
+
+const networks = new WeakMap<Incarnation, ProcessNetwork>();
+
+/** The network of a process that was given one, for patched globals, which know no more than whose code is running. */
+export function networkOf(incarnation: Incarnation): ProcessNetwork | undefined {
+  return networks.get(incarnation);
+}
+
 /** The cables between the machines. */
 export class Fabric {
   readonly links: Links;
@@ -67,7 +81,7 @@ export class Fabric {
       host.ports.clear();
       host.listeners.clear();
     });
-    return {
+    const network: Network = {
       address: host.name,
       bind: (port, receive) => {
         claim(host.ports, "bind", port, receive);
@@ -80,6 +94,8 @@ export class Fabric {
       },
       connect: (to, port) => this.#connect(host, incarnation, to, port),
     };
+    networks.set(incarnation, { network, machines: () => this.names });
+    return network;
   }
 
   #send(
