@@ -1,11 +1,12 @@
 import type { Recorder } from "../check/index.ts";
-import { isAshlarError, sleep } from "../core/index.ts";
+import { sleep } from "../core/index.ts";
 import { createDice } from "./dice.ts";
+import { isTrouble, isUserError } from "./expected-errors.ts";
 import type { Incarnation } from "./incarnation.ts";
 import { LocalClock } from "./local-clock.ts";
 import { Machine, type Surroundings } from "./machine.ts";
 import { noDisk } from "./machine-disk.ts";
-import { isTrouble } from "./machines.ts";
+import { createRecording, nameOf } from "./recording.ts";
 import type { Failure } from "./result.ts";
 import type { SimulatedClient, SimulatedNode } from "./scenario.ts";
 import type { SizedScenario } from "./sized-scenario.ts";
@@ -100,7 +101,13 @@ export class Clients {
   }
 
   #createClient(node: SimulatedNode, number: number): SimulatedClient {
-    const recorder = this.#createRecorder(node.name);
+    const { recorder: common, surroundings } = this.#options;
+    const recorder = createRecording({
+      recorder: common,
+      timeline: surroundings.timeline,
+      machine: node.name,
+      onCall: (text) => this.#doing.set(node.name, text),
+    });
     const { name, role, index, runtime, network, peers, log, state } = node;
     return {
       name,
@@ -119,40 +126,4 @@ export class Clients {
       record: (call, run) => recorder.record({ client: name, ...call }, run),
     };
   }
-
-  /** The common recorder, with entries in the timeline. */
-  #createRecorder(machine: string): Recorder {
-    const { recorder, surroundings } = this.#options;
-    const { timeline } = surroundings;
-    return {
-      history: () => recorder.history(),
-      record: async (call, run, toOutput) => {
-        const text = [call.name, call.key, JSON.stringify(call.input)].filter((part) => part !== undefined).join(" ");
-        this.#doing.set(machine, text);
-        timeline.add(machine, "call", text);
-        try {
-          const result = await recorder.record(call, run, toOutput);
-          if (timeline.on) timeline.add(machine, "return", `${text} → ${JSON.stringify(result)}`);
-          return result;
-        } catch (error) {
-          timeline.add(machine, "return", `${text} → ${nameOf(error)}`);
-          throw error;
-        }
-      },
-    };
-  }
-}
-
-/** An error that the scenario's own code made to say that something did not work out, and no mistake of the program. */
-function isUserError(error: unknown): boolean {
-  const { name, code } = (error ?? {}) as { name?: unknown; code?: unknown };
-  if (code === "ERR_ASSERTION" || code === "SIMULATION_ESCAPE" || isAshlarError(error, "INVALID_ARGUMENT"))
-    return false;
-  return !["TypeError", "ReferenceError", "RangeError", "SyntaxError", "AssertionError"].includes(String(name));
-}
-
-function nameOf(error: unknown): string {
-  const { code, cause, name } = (error ?? {}) as { code?: unknown; cause?: unknown; name?: unknown };
-  if (typeof code === "string") return code;
-  return cause === undefined ? String(name ?? error) : nameOf(cause);
 }

@@ -49,6 +49,7 @@ export const faultTable = {
   "disk-slow": chance("disk", [0.005, 0.1], "an operation of a disk takes ten to a hundred times as long"),
   "disk-read-error": chance("disk", [0.0005, 0.01], "a read fails with EIO"),
   "disk-write-error": chance("disk", [0.0005, 0.01], "a write fails with EIO"),
+  "disk-short-write": chance("disk", [0.005, 0.1], "a write is cut short, and says so"),
   "disk-sync-error": chance("disk", [0.0005, 0.02], "fsync fails with EIO, and what was to be synced is lost"),
   "disk-full": spells("disk", [5, 60], "a disk is full for a while"),
   "torn-write": chance(

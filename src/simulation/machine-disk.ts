@@ -21,6 +21,7 @@ const kinds: Readonly<Record<string, FaultKind>> = {
   "disk slow": "disk-slow",
   "disk read error": "disk-read-error",
   "disk write error": "disk-write-error",
+  "disk short write": "disk-short-write",
   "disk sync error": "disk-sync-error",
   "disk torn sector": "torn-write",
 };
@@ -35,7 +36,8 @@ export function createMachineDisk(
     mount: (incarnation) => {
       disk ??= new VirtualDisk(createChance(name, seed, plan), {
         // Any probability but 0: the plan decides.
-        faults: { capacity, slow: 1, errorOnRead: 1, errorOnWrite: 1, errorOnSync: 1, tear: 1 },
+        faults: { capacity, slow: 1, errorOnRead: 1, errorOnWrite: 1, shortWrite: 1, errorOnSync: 1, tear: 1 },
+        metadata: createDice(seed, `file system ${name}`).hits(0.5) ? "ordered" : "posix",
       });
       if (full) disk.setFaults({ capacity: disk.used });
       return disk.mount(incarnation.runtime).fs;

@@ -1,3 +1,4 @@
+import type { Recorder } from "../check/index.ts";
 import type { Engine } from "../engine/index.ts";
 import { createEngine } from "../engine/index.ts";
 import { createDice } from "./dice.ts";
@@ -12,6 +13,7 @@ import type { MachineDisk } from "./machine-disk.ts";
 import type { Datagram, Fabric, Host, Network } from "./network/network.ts";
 import type { Connection } from "./network/streams.ts";
 import type { RarePaths } from "./rare-paths.ts";
+import { createRecording } from "./recording.ts";
 import type { SimulatedNode } from "./scenario.ts";
 import type { Timeline } from "./timeline.ts";
 import type { Trace } from "./trace.ts";
@@ -35,6 +37,9 @@ export interface Surroundings {
   readonly peers: (role: string) => readonly string[];
   /** The scenario's own notes. */
   readonly state: Map<string, unknown>;
+  readonly recorder: Recorder;
+  /** The program on the machine ends by itself. */
+  readonly exits: (machine: string, reason: string) => void;
 }
 
 export interface MachineParts {
@@ -106,7 +111,10 @@ export class Machine implements Host {
   }
 
   #createNode(incarnation: Incarnation, life: number): SimulatedNode {
-    const { fabric, timeline, peers, state, born } = this.#surroundings;
+    const { fabric, timeline, peers, state, born, recorder: common, exits } = this.#surroundings;
+    const recorder = createRecording({ recorder: common, timeline, machine: this.name });
+    // Each life is a session of its own.
+    const client = `${this.name}/${life}`;
     const network: Network = fabric.open(this, incarnation);
     born(incarnation, network);
     const machine = this;
@@ -130,6 +138,11 @@ export class Machine implements Host {
       peers,
       log: (text) => timeline.add(this.name, "log", text),
       state,
+      recorder,
+      record: (call, run) => recorder.record({ client, ...call }, run),
+      exit: (reason) => {
+        if (incarnation.alive) exits(this.name, reason);
+      },
     };
   }
 

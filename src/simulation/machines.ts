@@ -1,5 +1,6 @@
-import { isAshlarError } from "../core/index.ts";
 import { createDice } from "./dice.ts";
+import { isTrouble } from "./expected-errors.ts";
+import { type FaultKind, faultTable } from "./faults.ts";
 import type { Incarnation } from "./incarnation.ts";
 import { LocalClock } from "./local-clock.ts";
 import { Machine, type Surroundings } from "./machine.ts";
@@ -20,6 +21,8 @@ export interface MachinesOptions {
 interface Supervised {
   readonly machine: Machine;
   readonly start: (node: SimulatedNode) => MaybeDisposable | Promise<MaybeDisposable>;
+  /** Kinds and groups of faults that do not befall it. */
+  readonly spared: ReadonlySet<string>;
   state: "down" | "starting" | "running";
   disposable: MaybeDisposable;
 }
@@ -45,6 +48,7 @@ export class Machines {
         this.#supervised.set(name, {
           machine,
           start: (node) => spec.start(node),
+          spared: new Set(spec.spare),
           state: "down",
           disposable: undefined,
         });
@@ -90,7 +94,7 @@ export class Machines {
     const { plan, timeline } = this.#options.surroundings;
     for (const { machine } of this.#supervised.values()) {
       const site = plan.site("offset", machine.name);
-      if (!site.strikes()) continue;
+      if (this.#isSpared(machine.name, "offset") || !site.strikes()) continue;
       const offset = Math.round(site.dice.between(-1, 1) * 10 ** site.dice.between(1, 5));
       machine.clock.jump(offset);
       timeline.add(machine.name, "fault", `wall clock is ${offset} ms off`);
@@ -116,8 +120,8 @@ export class Machines {
     const machineOf = (name: string) => this.#supervised.get(name)?.machine;
     return {
       ...others,
-      nodes: () => this.running(),
-      awake: () => this.running().filter((name) => !machineOf(name)?.incarnation?.paused),
+      nodes: (kind) => this.#exposed(kind),
+      awake: () => this.#exposed("pause").filter((name) => !machineOf(name)?.incarnation?.paused),
       crash: (name, power) => this.#crash(name, power),
       restart: (name) => {
         if (this.#supervised.get(name)?.state === "down") this.#boot(name);
@@ -133,6 +137,16 @@ export class Machines {
       jump: (name, ms) => (machineOf(name)?.clock ?? others.clientClock(name))?.jump(ms),
       fillDisk: (name, full) => machineOf(name)?.disk.setFull(full),
     };
+  }
+
+  /** Those that run and that the fault may befall. */
+  #exposed(kind: FaultKind): string[] {
+    return this.running().filter((name) => !this.#isSpared(name, kind));
+  }
+
+  #isSpared(name: string, kind: FaultKind): boolean {
+    const spared = this.#supervised.get(name)?.spared;
+    return spared !== undefined && (spared.has(kind) || spared.has(faultTable[kind].group));
   }
 
   /** The program ends by an error that nobody catches, and is started again. False if it is no program's error. */
@@ -233,12 +247,4 @@ async function dispose(disposable: MaybeDisposable): Promise<void> {
   if (!disposable) return;
   if (Symbol.asyncDispose in disposable) await disposable[Symbol.asyncDispose]();
   else disposable[Symbol.dispose]();
-}
-
-/** What a program may meet when the world is bad: an error of the engine or of the network. */
-export function isTrouble(error: unknown): boolean {
-  if (isAshlarError(error)) return error.code !== "INVALID_ARGUMENT";
-  const { code, cause } = (error ?? {}) as { code?: unknown; cause?: unknown };
-  if (typeof code === "string") return /^(E[A-Z]+|UND_ERR_.*|HPE_.*|ABORT_ERR)$/.test(code) && code !== "ERR_ASSERTION";
-  return cause !== undefined && isTrouble(cause);
 }

@@ -7,9 +7,9 @@ import type { Cut } from "./network/links.ts";
 
 /** What the nemesis can do to a world. */
 export interface Victims {
-  /** Machines that run programs and may be harmed. */
-  readonly nodes: () => readonly string[];
-  /** Those of them that are not paused. */
+  /** Machines that run programs and that this fault may befall. */
+  readonly nodes: (kind: FaultKind) => readonly string[];
+  /** Those that may be paused and are not. */
   readonly awake: () => readonly string[];
   /** Machines, clients and the engine: all that messages go between. */
   readonly hosts: () => readonly string[];
@@ -90,7 +90,7 @@ export class Nemesis {
 
   #prepare(kind: FaultKind, dice: Dice): Spell | undefined {
     const { victims } = this.#options;
-    const nodes = victims.nodes();
+    const nodes = victims.nodes(kind);
     const node = nodes.length > 0 ? dice.pick(nodes) : undefined;
     switch (kind) {
       case "crash":

@@ -5,6 +5,7 @@ import { createDice } from "./dice.ts";
 import { engineHost } from "./engine/engine-way.ts";
 import { memoryServer } from "./engine/server.ts";
 import { EventLoop } from "./event-loop.ts";
+import { isTrouble, isUserError } from "./expected-errors.ts";
 import { FaultPlan } from "./fault-plan.ts";
 import { drawStrengths, kindsOf } from "./faults.ts";
 import { Incarnation } from "./incarnation.ts";
@@ -148,11 +149,12 @@ export class Run {
   /** The phases. */
   async #script(): Promise<void> {
     const { faultMs, settleMs, healMs } = this.#scenario;
-    await this.#scenario.workload.setup?.(this.#world);
+    await this.#verification.setup();
     await this.#within(healMs, this.#machines.start(), () => this.#machines.notStarted);
     this.#plan.healed = false;
     this.#machines.disturbClocks();
     this.#nemesis.start();
+    this.#verification.keepLooking();
     const done = this.#clients.start();
     await Promise.race([done, this.#sleep(faultMs)]);
     this.#plan.healed = true;
@@ -195,7 +197,8 @@ export class Run {
   #uncaught(incarnation: Incarnation | undefined, error: unknown): void {
     const subject = incarnation?.name ?? "world";
     const isEscape = (error as { code?: unknown } | undefined)?.code === "SIMULATION_ESCAPE";
-    if (!isEscape && this.#scenario.uncaught === "crash" && this.#machines.exits(subject, error)) return;
+    const mayCrash = this.#scenario.uncaught === "crash" && (isTrouble(error) || isUserError(error));
+    if (mayCrash && this.#machines.exits(subject, error)) return;
     const what = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
     this.#fail({
       kind: isEscape ? "escape" : "uncaught",
@@ -249,6 +252,8 @@ export class Run {
       born: (incarnation, network) => this.#patched?.attach(incarnation, { network, hosts: () => this.#fabric.names }),
       onError: (incarnation, error) => this.#uncaught(incarnation, error),
       peers: (role) => this.#machines.namesOf(role),
+      recorder: this.#recorder,
+      exits: (machine, reason) => void this.#machines.exits(machine, reason),
       state: this.#world.state,
     };
   }

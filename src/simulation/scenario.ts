@@ -3,7 +3,7 @@ import type { Duration, Runtime } from "../core/index.ts";
 import type { Engine } from "../engine/index.ts";
 import type { VirtualFs } from "./disk/virtual-fs.ts";
 import type { CreateEngineServer } from "./engine/server.ts";
-import type { FaultKind, FaultMenu } from "./faults.ts";
+import type { FaultGroup, FaultKind, FaultMenu } from "./faults.ts";
 import type { Network } from "./network/network.ts";
 
 /** What is simulated: a system, what its clients do, what goes wrong, and what must hold. */
@@ -29,11 +29,14 @@ export interface Scenario {
   };
   readonly workload: Workload;
   /**
-   * What must hold at all times: called after every operation of a client and at the end; throws if it does not. It sees the store through `world.engine`, which
+   * What must hold at all times: called after every operation of a client, several times a second besides, and at the end; throws if it does not. It sees the store through `world.engine`, which
    * answers at once.
    */
   readonly invariants?: Readonly<Record<string, (world: World) => void | Promise<void>>>;
-  /** What must hold in the end, some time after the faults are over: asked again and again until it says true, or the time for healing is up. */
+  /**
+   * What must hold in the end, some time after the faults are over: asked again and again until it says true, or the time for healing is up. What it
+   * throws says why it does not hold yet.
+   */
   readonly eventually?: Readonly<Record<string, (world: World) => boolean | Promise<boolean>>>;
   /** Judge the history of all operations that the clients recorded. */
   readonly checks?: readonly Checker[];
@@ -42,13 +45,18 @@ export interface Scenario {
   readonly leader?: (world: World) => string | undefined;
   /** Whether an error says that a recorded operation surely did not happen. Default: whether it is a definite Ashlar error. */
   readonly isDefinite?: (error: unknown) => boolean;
-  /** An error that nobody catches, in a node: `fail` (default) the run, or `crash` the process as Node does and go on. */
+  /**
+   * An error that nobody catches, in a node: `fail` (default) the run, or `crash` the process as Node does and go on. Mistakes of the program (`TypeError`,
+   * `AssertionError` …) always fail the run.
+   */
   readonly uncaught?: "fail" | "crash";
 }
 
 export interface NodeSpec {
   /** How many machines of this role. Default 1. */
   readonly count?: number;
+  /** Kinds of faults, or groups, that do not befall these machines: crashes of a stand-in that keeps its state in memory. Only of the groups process, clock and disk. */
+  readonly spare?: readonly (FaultKind | FaultGroup)[];
   /**
    * Starts the program on a machine, at the beginning and after each crash. What it returns, if anything, is disposed of at
    * the end of the run.
@@ -79,6 +87,15 @@ export interface SimulatedNode {
   log(text: string): void;
   /** What the scenario notes down for its invariants, the same map everywhere. The programs under test must not read it. */
   readonly state: Map<string, unknown>;
+  /**
+   * Does something and records it for the checks: the call before, the answer after. An error says that it failed if it is definite, else that its
+   * outcome is unknown; it is thrown on. What `run` resolves with is the output, and must be JSON. A crash leaves the outcome unknown.
+   */
+  record<T>(call: RecordedCall, run: () => T | Promise<T>): Promise<T>;
+  /** What `record` writes to, for wrappers such as `recordKv(engine, { recorder, client: name })`. */
+  readonly recorder: Recorder;
+  /** Ends the process at once, as `process.exit` does. It is started again, as after a crash. */
+  exit(reason: string): void;
 }
 
 /** What the clients do. Each client has a machine of its own, which does not crash. */
@@ -87,7 +104,10 @@ export interface Workload {
   readonly clients?: number;
   /** Operations of each client. Default 20. */
   readonly operations?: number;
-  /** Milliseconds between two operations of a client: the mean of an exponential distribution. Default 50. */
+  /**
+   * Milliseconds between two operations of a client: the mean of an exponential distribution. Default 50. Faults last only while clients work: with more
+   * time to think, a run meets more of the faults that come in spells.
+   */
   readonly think?: number;
   /** Before everything else and without faults: the state to begin with. */
   setup?(world: World): void | Promise<void>;
@@ -99,16 +119,9 @@ export interface Workload {
 }
 
 /** A client of the system: a machine that calls it and records what it is told. */
-export interface SimulatedClient extends Omit<SimulatedNode, "incarnation" | "disk"> {
+export interface SimulatedClient extends Omit<SimulatedNode, "incarnation" | "disk" | "exit"> {
   /** The number of the operation, from 0. */
   readonly operation: number;
-  /**
-   * Does something and records it for the checks: the call before, the answer after. An error says that it failed if it is definite, else that its
-   * outcome is unknown; it is thrown on. `output` is what `run` resolves with, which must be JSON.
-   */
-  record<T>(call: RecordedCall, run: () => T | Promise<T>): Promise<T>;
-  /** What `record` writes to, for wrappers such as `recordKv(client.engine, { recorder: client.recorder, client: client.name })`. */
-  readonly recorder: Recorder;
 }
 
 export type RecordedCall = Omit<Call, "client">;

@@ -197,6 +197,86 @@ test("an error that nobody catches fails the run, or ends the process, as the sc
   assert.equal(lives, 3);
 });
 
+test("a mistake of the program fails the run even where errors end the process", async () => {
+  const start = ({ runtime }: SimulatedNode): void => {
+    runtime.timers.after(5, () => (undefined as unknown as { field: number }).field);
+  };
+  const { failure } = await simulate({
+    ...quiet({ operations: 50, nodes: { node: { start } }, uncaught: "crash" }),
+    seed: 1,
+  });
+  assert.equal(failure?.kind, "uncaught");
+  assert.match(failure?.message ?? "", /TypeError/);
+});
+
+test("a program that exits is started again", async () => {
+  const lives: number[] = [];
+  const start = ({ incarnation, exit, runtime }: SimulatedNode): void => {
+    lives.push(incarnation);
+    if (incarnation < 3) runtime.timers.after(10, () => exit("had enough"));
+  };
+  const { ok } = await simulate({ ...quiet({ operations: 400, nodes: { node: { start } } }), seed: 1 });
+  assert.ok(ok);
+  assert.deepEqual(lives, [0, 1, 2, 3]);
+});
+
+test("machines that are spared are not harmed", async () => {
+  const { struck, ok } = await simulate({
+    ...quiet({ operations: 300, faults: ["process"] }),
+    strengths: { crash: 0.3, pause: 0.3, "power-loss": 0.3 },
+    nodes: { frail: { spare: ["process"], start: () => {} }, sturdy: { spare: ["pause"], start: () => {} } },
+    seed: 1,
+  });
+  assert.ok(ok);
+  assert.deepEqual([...new Set(struck.map(({ site }) => site))], ["sturdy-0"]);
+  assert.deepEqual(new Set(struck.map(({ kind }) => kind)), new Set(["crash", "power-loss"]));
+});
+
+test("what a node records is in the history, a session for each life, and unknown where it died", async () => {
+  const start = (node: SimulatedNode): void => {
+    const { record, runtime } = node;
+    const work = async (): Promise<void> => {
+      for (;;) await record({ name: "work" }, () => sleep(runtime, 20));
+    };
+    void work();
+  };
+  const scenario = quiet({ operations: 300, faults: ["crash"], strengths: { crash: 0.5 }, nodes: { node: { start } } });
+  const { history, struck } = await simulate({ ...scenario, seed: 2 });
+  const sessions = new Set(history.map(({ client }) => client));
+  assert.equal(sessions.size, struck.length + 1);
+  const unknown = history.filter(({ outcome }) => outcome === "unknown");
+  assert.deepEqual(unknown.map(({ client }) => client).sort(), [...sessions].sort());
+});
+
+test("invariants are looked at also while no client does anything", async () => {
+  const start = ({ runtime, state }: SimulatedNode): void => {
+    runtime.timers.after(1_000, () => state.set("broken", true));
+    runtime.timers.after(1_500, () => state.delete("broken"));
+  };
+  const scenario = quiet({ operations: 1, nodes: { node: { start } } });
+  const { failure } = await simulate({
+    ...scenario,
+    workload: { ...scenario.workload, think: 5_000 },
+    invariants: { whole: ({ state }) => assert.equal(state.get("broken"), undefined) },
+    seed: 4,
+  });
+  assert.equal(failure?.subject, "whole");
+});
+
+test("what does not come to hold says why, and a checker that cannot judge is named", async () => {
+  const eventually = { "it holds": () => assert.fail("because of this") };
+  const { failure } = await simulate({ ...quiet({ eventually }), seed: 1 });
+  assert.match(failure?.message ?? "", /"it holds" does not hold although nothing is wrong any more: because of this/);
+  const check = () => {
+    throw new Error("malformed");
+  };
+  const judged = await simulate({ ...quiet({ checks: [{ name: "judge", check }] }), seed: 1 });
+  assert.deepEqual([judged.failure?.kind, judged.failure?.subject], ["check", "judge"]);
+  const setup = () => assert.fail("no world");
+  const begun = await simulate({ ...quiet(), workload: { setup, operation: () => {} }, seed: 1 });
+  assert.equal(begun.failure?.subject, "setup");
+});
+
 test("an assertion of a client fails the run; an error of a bad world is counted", async () => {
   const asserting: Scenario = { ...quiet(), workload: { operation: () => assert.equal(1, 2) } };
   const { failure } = await simulate({ ...asserting, seed: 1 });
@@ -310,6 +390,7 @@ test("over many seeds all kinds of faults strike that are allowed, and no others
     "crash",
     "disk-full",
     "disk-read-error",
+    "disk-short-write",
     "disk-slow",
     "disk-sync-error",
     "disk-write-error",

@@ -142,22 +142,28 @@ test("a reader that pauses and goes on loses nothing", async () => {
   assert.deepEqual(state.get("heard"), numbers(300));
 });
 
-test("the crash of one end resets the other; a loss of power does not", async () => {
-  const outcome = async (kind: "crash" | "power-loss"): Promise<Set<unknown>> => {
-    const outcomes = new Set<unknown>();
+test("the crash of one end ends the stream, and resets it when the other sends on; a loss of power says nothing", async () => {
+  const outcomes = async (kind: "crash" | "power-loss", sends: boolean): Promise<unknown[]> => {
+    const found = new Set<unknown>();
     const scenario = talk(
       async (connection, state, { runtime }) => {
-        connection.onClose = (error) => state.set("client", error?.message);
-        await sleep(runtime, 3_000);
+        connection.onEnd = () => state.set("end", "end");
+        connection.onClose = (error) => state.set("end", error?.message);
+        for (let i = 0; i < 30; i++) {
+          await sleep(runtime, 100);
+          if (sends) connection.write(Uint8Array.of(i));
+        }
       },
       () => {},
       { faults: [kind], strengths: { [kind]: 0.5 } },
     );
-    for (let seed = 0; seed < 10; seed++) outcomes.add((await run(scenario, seed)).get("client"));
-    return outcomes;
+    for (let seed = 0; seed < 10; seed++) found.add((await run(scenario, seed)).get("end"));
+    found.delete(undefined);
+    return [...found];
   };
-  assert.ok((await outcome("crash")).has("read ECONNRESET"));
-  assert.deepEqual([...(await outcome("power-loss"))], [undefined]);
+  assert.deepEqual(await outcomes("crash", false), ["end"]);
+  assert.deepEqual(await outcomes("crash", true), ["read ECONNRESET"]);
+  assert.deepEqual(await outcomes("power-loss", false), []);
 });
 
 test("connecting fails with the code that says why", async () => {

@@ -1,3 +1,4 @@
+import { concat } from "../../core/index.ts";
 import type { Incarnation } from "../incarnation.ts";
 import type { Link } from "./links.ts";
 import type { Host } from "./network.ts";
@@ -21,7 +22,10 @@ export interface Connection {
   write(bytes: Uint8Array, sent?: () => void): void;
   /** Sends no more. */
   end(): void;
-  /** Breaks the connection: the other end gets ECONNRESET, this one `onClose` without an error. */
+  /**
+   * Gives the connection up: `onClose` without an error here. The other end gets what was written and the end of the stream, and ECONNRESET if it had sent
+   * what was not read, or sends more.
+   */
   destroy(): void;
   /** Stops reading: what arrives waits, and after a window's worth the sender waits too. */
   pause(): void;
@@ -48,6 +52,8 @@ export function openConnection({ near, nearOwner, far, farOwner, way, back }: En
 
 /** Bytes that may be on their way or unread in one direction before the sender has to wait. */
 const windowBytes = 64 * 1024;
+/** Bytes that go together at most if they were written apart. */
+const segmentBytes = 16 * 1024;
 /** Waits before a lost segment is sent again, and how long until the sender gives up. */
 const retransmitMs = 200;
 const longestRetransmitMs = 3_000;
@@ -80,7 +86,10 @@ class StreamEnd implements Connection {
   /** The other end will get to know. */
   #endSent = false;
   #peerEnded = false;
+  /** Whoever holds this end is done with it. What it has written goes on its way. */
   #closed = false;
+  /** Nothing goes on its way any more. */
+  #dead = false;
   /** Nothing that is sent arrives any more, and nobody says so. */
   #deaf = false;
   onData: (bytes: Uint8Array) => void = () => {};
@@ -106,10 +115,15 @@ class StreamEnd implements Connection {
     return this.#link.to;
   }
 
+  /** A stream has no borders: what is written at once may arrive in parts, and what is written apart may arrive together. */
   write(bytes: Uint8Array, sent?: () => void): void {
     if (this.#closed || this.#ended) return;
-    this.#outgoing.push({ bytes, sent });
-    this.#fill();
+    const { dice } = this.#link;
+    const cut = bytes.length > 1 && dice.hits(0.1) ? 1 + dice.below(bytes.length - 1) : 0;
+    if (cut > 0) this.#outgoing.push({ bytes: bytes.subarray(0, cut), sent: undefined });
+    this.#outgoing.push({ bytes: bytes.subarray(cut), sent });
+    if (dice.hits(0.1)) this.#owner.schedule(dice.between(0.05, 1), this.#link.label, () => this.#fill());
+    else this.#fill();
   }
 
   end(): void {
@@ -121,9 +135,22 @@ class StreamEnd implements Connection {
 
   destroy(): void {
     if (this.#closed) return;
-    const finished = this.#ended && this.#peerEnded;
-    this.#close();
-    if (!finished) this.#tellReset();
+    this.#leave();
+    this.onClose();
+  }
+
+  /** As a kernel does when a socket is closed or its process has died. */
+  #leave(): void {
+    this.#closed = true;
+    this.#forgetDeath();
+    if (this.#unread.length > 0) {
+      this.#dead = true;
+      this.#tellReset();
+    } else if (!this.#ended) {
+      this.#ended = true;
+      this.#outgoing.push({ bytes: undefined, sent: undefined });
+      this.#fill();
+    }
   }
 
   pause(): void {
@@ -138,17 +165,34 @@ class StreamEnd implements Connection {
 
   /** Sends while there is room and no earlier segment is being sent again. */
   #fill(): void {
-    while (!this.#retrying && !this.#closed && this.#inFlight < windowBytes) {
-      const segment = this.#outgoing.shift();
+    while (!this.#retrying && !this.#dead && this.#inFlight < windowBytes) {
+      const segment = this.#next();
       if (!segment) return;
       this.#inFlight += segment.bytes?.length ?? 0;
       this.#transmit(segment, 0);
     }
   }
 
+  /** What waits for room goes together, as far as there is any. */
+  #next(): Segment | undefined {
+    const first = this.#outgoing.shift();
+    const parts: Uint8Array[] = [];
+    let size = first?.bytes?.length ?? 0;
+    const sent = [first?.sent];
+    for (let next = this.#outgoing[0]; first?.bytes && next?.bytes; next = this.#outgoing[0]) {
+      size += next.bytes.length;
+      if (size > segmentBytes) break;
+      parts.push(next.bytes);
+      sent.push(next.sent);
+      this.#outgoing.shift();
+    }
+    if (!first?.bytes || parts.length === 0) return first;
+    return { bytes: concat(first.bytes, ...parts), sent: () => sent.forEach((each) => void each?.()) };
+  }
+
   /** @param waited milliseconds since it was first tried */
   #transmit(segment: Segment, waited: number): void {
-    if (this.#closed || this.#deaf) return;
+    if (this.#dead || this.#deaf) return;
     const link = this.#link;
     if (!this.#peer.#owner.alive && this.#peer.#host.powered && !link.cut) {
       this.#hearReset(link.latency());
@@ -195,7 +239,7 @@ class StreamEnd implements Connection {
   #arriveIn(ms: number, segment: Segment): void {
     this.#owner.schedule(ms, this.#peer.#link.label, () => {
       if (this.#closed) {
-        this.#tellReset();
+        if (segment.bytes) this.#tellReset();
         return;
       }
       this.#unread.push(segment.bytes);
@@ -230,11 +274,10 @@ class StreamEnd implements Connection {
     });
   }
 
+  /** The kernel of a machine that still has power answers for the dead process. */
   #died(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    // The kernel of a machine that still has power answers for the dead process.
-    if (this.#host.powered) this.#tellReset();
+    if (this.#host.powered) this.#leave();
+    else this.#dead = true;
   }
 
   /** Whoever is not told finds out when it sends, or never. */
@@ -251,9 +294,10 @@ class StreamEnd implements Connection {
   }
 
   #close(error?: Error): void {
+    this.#dead = true;
+    this.#outgoing.length = 0;
     if (this.#closed) return;
     this.#closed = true;
-    this.#outgoing.length = 0;
     this.#forgetDeath();
     this.onClose(error);
   }

@@ -23,7 +23,7 @@ function fact(
   return { mode: "patched", faults: "none", nodes, workload: { clients: 1, operations: 1, think: 1, operation } };
 }
 
-const day = 86_400_000;
+const tenSeconds = 10_000;
 
 export const clocks = fact(async ({ runtime }) => {
   assert.equal(Date.now(), Math.floor(runtime.clock.now()));
@@ -33,14 +33,14 @@ export const clocks = fact(async ({ runtime }) => {
   assert.equal(new Date().constructor, Date);
   const before = [Date.now(), performance.now(), process.uptime(), Number(process.hrtime.bigint() / 1000n)] as const;
   const since = process.hrtime();
-  await new Promise((resolve) => setTimeout(resolve, day));
+  await new Promise((resolve) => setTimeout(resolve, tenSeconds));
   const after = [Date.now(), performance.now(), process.uptime(), Number(process.hrtime.bigint() / 1000n)] as const;
   const passed = after.map((value, i) => value - (before[i] as number)) as [number, number, number, number];
   assert.deepEqual(
     [Math.round(passed[0]), Math.round(passed[1]), Math.round(passed[2]), Math.round(passed[3] / 1000)],
-    [day, day, day / 1000, day],
+    [tenSeconds, tenSeconds, tenSeconds / 1000, tenSeconds],
   );
-  assert.equal(process.hrtime(since)[0], day / 1000);
+  assert.equal(process.hrtime(since)[0], tenSeconds / 1000);
 });
 
 export const timers = fact(async () => {
@@ -85,7 +85,7 @@ export const timers = fact(async () => {
 export const aborting = fact(async () => {
   const began = Date.now();
   const signal = AbortSignal.timeout(5_000);
-  await assert.rejects(wait(day, undefined, { signal }), { name: "AbortError" });
+  await assert.rejects(wait(tenSeconds, undefined, { signal }), { name: "AbortError" });
   assert.equal(Date.now() - began, 5_000);
   assert.equal(signal.reason.name, "TimeoutError");
 });
