@@ -222,7 +222,7 @@ test("a program that exits is started again", async () => {
 
 test("machines that are spared are not harmed", async () => {
   const { struck, ok } = await simulate({
-    ...quiet({ operations: 300, faults: ["process"] }),
+    ...quiet({ operations: 1000, faults: ["process"] }),
     strengths: { crash: 0.3, pause: 0.3, "power-loss": 0.3 },
     nodes: { frail: { spare: ["process"], start: () => {} }, sturdy: { spare: ["pause"], start: () => {} } },
     seed: 1,
