@@ -350,6 +350,8 @@ test("a scenario that makes no sense is refused with what is wrong", async () =>
     [{ seed: 1 }, /workload\.operation/],
     [{ seed: 1, workload: { operation }, faults: ["fire"] }, /faults.*fire/],
     [{ seed: 1, workload: { operation, clients: 1.5 } }, /workload\.clients/],
+    [{ seed: 1, workload: { operation }, mode: "patched" }, /simulatePatched/],
+    [{ seed: 1, workload: { operation }, mode: "real" }, /mode/],
     [{ seed: 1, workload: { operation }, nodes: { a: {} } }, /nodes\.a\.start/],
     [{ seed: 1, workload: { operation }, budget: { heal: "-1s" } }, /budget\.heal/],
   ];

@@ -1,4 +1,4 @@
-import { InvalidStateError } from "../core/index.ts";
+import { InvalidArgumentError, InvalidStateError } from "../core/index.ts";
 import type { SimulationResult } from "./result.ts";
 import { type PatchedGlobals, Run } from "./run.ts";
 import type { RunOptions } from "./sized-scenario.ts";
@@ -14,6 +14,10 @@ let running = false;
  * @throws InvalidStateError another simulation is running
  */
 export async function simulate(options: RunOptions, patched?: PatchedGlobals): Promise<SimulationResult> {
+  if (options.mode === "patched" && !patched)
+    throw new InvalidArgumentError(
+      'mode: "patched" needs a process of its own for each seed; run the scenario with `ashlar simulate`, or with `simulatePatched`',
+    );
   const run = new Run(options, patched);
   if (running) throw new InvalidStateError("a simulation is running in this process: await it first");
   running = true;

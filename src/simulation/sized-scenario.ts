@@ -41,6 +41,8 @@ export interface SizedScenario extends Scenario {
 export function sized(options: RunOptions): SizedScenario {
   const { seed, reduction = {}, workload, nodes = {}, budget = {} } = options;
   if (!Number.isSafeInteger(seed) || seed < 0) throw invalidArgument("seed", seed, "a whole number from 0");
+  if (options.mode !== undefined && options.mode !== "injected" && options.mode !== "patched")
+    throw invalidArgument("mode", options.mode, '"injected" or "patched"');
   if (typeof workload?.operation !== "function")
     throw invalidArgument("workload.operation", workload?.operation, "a function of the client");
   const clients = count("workload.clients", reduction.clients ?? workload.clients ?? 3);
