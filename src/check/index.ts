@@ -2,6 +2,7 @@
 export type { Checker, CheckResult, Verdict } from "./checker.ts";
 export { type DeliveryOptions, delivery } from "./delivery/delivery.ts";
 export { partitionLog } from "./delivery/partition-log.ts";
+export { renderCheck } from "./drawing/counterexample.ts";
 export {
   formatHistory,
   fromEvents,

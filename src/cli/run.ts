@@ -15,12 +15,20 @@ const commands: Readonly<Record<string, { readonly summary: string; load(): Prom
   },
   kv: { summary: "get, set, rm, ls, watch: keys and values", load: async () => (await import("./kv.ts")).kvCommand },
   log: { summary: "read, tail: the records of a topic", load: async () => (await import("./log.ts")).logCommand },
+  simulate: {
+    summary: "run a system's scenarios with many seeds, and shrink what fails",
+    load: async () => (await import("./simulate.ts")).simulateCommand,
+  },
+  check: {
+    summary: "judge a recorded history: linearizability, isolation, sessions, deliveries",
+    load: async () => (await import("./check.ts")).checkCommand,
+  },
 };
 
 const help = `Usage: ashlar <command> …
 
 ${Object.entries(commands)
-  .map(([name, { summary }]) => `  ${name.padEnd(8)}${summary}`)
+  .map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}`)
   .join("\n")}
 
 A store is named by its URL: memory:, sqlite:./data.db, postgres://user@host/database.

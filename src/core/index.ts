@@ -50,6 +50,7 @@ export {
   UnsupportedError,
 } from "./errors.ts";
 export { ByteReader, ByteWriter } from "./frames.ts";
+export { escapeHtml, htmlPage } from "./html.ts";
 export { createIds, type Ids } from "./ids.ts";
 export { type ByteRange, encodeRange, type KeyRange, type KeySpan } from "./key-ranges.ts";
 export { compareKeys, decodeKey, encodeKey, type Key, type KeyPart, keyName } from "./keys.ts";

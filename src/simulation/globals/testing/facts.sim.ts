@@ -9,7 +9,8 @@ import { readFile, writeFile } from "node:fs/promises";
 import http from "node:http";
 import https from "node:https";
 import net from "node:net";
-import { setTimeout as wait } from "node:timers/promises";
+import { hostname } from "node:os";
+import { setInterval as every, setTimeout as wait } from "node:timers/promises";
 import { promisify } from "node:util";
 import { Worker } from "node:worker_threads";
 import { gzip, gzipSync } from "node:zlib";
@@ -197,9 +198,9 @@ export const requests = fact(
 /** Modules that are loaded on the way take no virtual time. */
 export const lazyModules = fact(async () => {
   const began = performance.now();
-  const { escape } = await import("node:querystring");
+  const querystring = await import("node:querystring");
   const { value } = (await import("./lazy-module.ts")) as { value: string };
-  assert.equal(escape(value), "loaded%20lazily");
+  assert.equal(querystring.escape(value), "loaded%20lazily");
   assert.ok(performance.now() - began < 1);
 });
 
@@ -210,11 +211,53 @@ const escapes: readonly (readonly [api: string, use: () => unknown])[] = [
   ["node:dgram createSocket", () => dgram.createSocket("udp4")],
   ["node:https request", () => https.request("https://server-0")],
   ["node:fs/promises readFile", () => readFile("/etc/hostname")],
-  ["node:fs/promises writeFile", () => writeFile("/tmp/file", "")],
+  ["node:fs/promises writeFile", () => writeFile("/file", "")],
   ["node:zlib gzip", () => gzip("text", () => {})],
   ["process.exit", () => process.exit(0)],
-  ["a Unix socket", () => net.connect("/tmp/socket")],
+  ["a Unix socket", () => net.connect("/socket")],
 ];
+
+/** Each client asks over an agent that all of them share; the server answers with whom it sees. */
+const shared = new http.Agent({ keepAlive: true });
+export const sharedAgents: Scenario = {
+  ...fact(
+    async ({ name }) => {
+      const seen = await new Promise((resolve, reject) => {
+        const asked = http.get("http://server-0:8080", { agent: shared }, (answer) => {
+          answer.setEncoding("utf8").on("data", resolve);
+        });
+        asked.on("error", reject);
+      });
+      assert.equal(seen, name);
+    },
+    { server: { start: () => void http.createServer((q, r) => r.end(q.socket.remoteAddress)).listen(8080) } },
+  ),
+};
+Object.assign(sharedAgents.workload, { clients: 3, operations: 8, think: 50 });
+
+export const moreClocks = fact(async ({ name, runtime }) => {
+  assert.equal(hostname(), name);
+  assert.equal(performance.mark("now").startTime, performance.now());
+  assert.ok(Math.abs(performance.timeOrigin + performance.now() - runtime.clock.now()) < 1);
+  assert.throws(() => performance.measure("x"), { code: "SIMULATION_ESCAPE" });
+  const at: number[] = [];
+  const began = Date.now();
+  for await (const _ of every(10)) {
+    at.push(Date.now() - began);
+    await wait(7);
+    if (at.length === 4) break;
+  }
+  assert.deepEqual(at, [10, 20, 30, 40]);
+  const closed = setTimeout(() => assert.fail("it was cleared"), 5);
+  clearTimeout(closed);
+  closed.refresh();
+  await assert.rejects(wait(10, 0, { signal: AbortSignal.timeout(1) }), { name: "AbortError", code: "ABORT_ERR" });
+  const view = crypto.randomFillSync(new Uint16Array(4), 1, 2);
+  assert.deepEqual([view[0], view[3]], [0, 0]);
+});
+
+/** In a client, where errors of a bad world are counted and passed over: this is none. */
+export const clientEscape = fact(async () => void (await crypto.subtle.digest("SHA-256", new Uint8Array(1))));
 
 export const allEscapes = fact(async () => {
   for (const [api, use] of escapes) {
