@@ -197,4 +197,5 @@ const lines = [
   }),
 ];
 console.log(lines.join("\n"));
-if (values.markdown !== undefined) writeFileSync(values.markdown, `# The simulator beside fake timers\n\n${lines.join("\n")}\n`);
+if (values.markdown !== undefined)
+  writeFileSync(values.markdown, `# The simulator beside fake timers\n\n${lines.join("\n")}\n`);

@@ -90,7 +90,7 @@ export class Run {
     this.#enter = patched ? (incarnation, run) => patched.enter(incarnation, run) : (_, run) => run();
     this.#outside = this.#process("world");
     const serverMachine = this.#process(engineHost);
-    this.#fabric = new Fabric(new Links({ seed, plan: this.#plan, trace: this.#trace, latency: scenario.latency }));
+    this.#fabric = new Fabric(this.#createLinks());
     this.#fabric.add(bareHost(engineHost, serverMachine));
     const server = (scenario.engine ?? memoryServer)(serverMachine.runtime);
     this.#engine = createEngine(server.open(), { runtime: this.#outside.runtime });
@@ -221,6 +221,19 @@ export class Run {
     this.#machines.end();
     this.#fabric.host(engineHost)?.incarnation?.die();
     this.#outside.die();
+  }
+
+  #createLinks(): Links {
+    const timeline = this.#timeline;
+    return new Links({
+      seed: this.#options.seed,
+      plan: this.#plan,
+      trace: this.#trace,
+      latency: this.#scenario.latency,
+      onArrival: timeline.on
+        ? (from, to, sentAt, what) => timeline.add(from, "message", what, { to, sentAt })
+        : undefined,
+    });
   }
 
   /** A process that nothing happens to. */

@@ -17,8 +17,9 @@ export interface TimelineEntry {
     | "message"
     | "failure";
   readonly text: string;
-  /** The other machine, of a message. */
+  /** Of a message, which is noted when it arrives: where to, and when it was sent. */
   readonly to?: string;
+  readonly sentAt?: number;
 }
 
 /** Keeps the last entries. */
@@ -37,9 +38,14 @@ export class Timeline {
     return this.#keep > 0;
   }
 
-  add(machine: string, kind: TimelineEntry["kind"], text: string, to?: string): void {
+  add(
+    machine: string,
+    kind: TimelineEntry["kind"],
+    text: string,
+    way?: { readonly to: string; readonly sentAt: number },
+  ): void {
     if (this.#keep === 0) return;
-    this.#entries.push({ at: this.#now(), machine, kind, text, ...(to !== undefined && { to }) });
+    this.#entries.push({ at: this.#now(), machine, kind, text, ...way });
     if (this.#entries.length > 2 * this.#keep) this.#entries.splice(0, this.#entries.length - this.#keep);
   }
 

@@ -78,11 +78,11 @@ export class EngineWay {
     const late = kind === "commit" && this.#late.strikes();
     const arrival = late ? this.#late.dice.between(1, latestArrivalMs) : this.#there.latency() + this.#serviceTime();
     if (late) failIn(this.#late.dice.between(0, arrival), noAnswer(kind));
-    server.schedule(
-      arrival,
-      this.#there.label,
-      () => void this.#serve(kind, effect, { resolve, failIn, answered: late }),
-    );
+    const sentAt = client.trueNow;
+    server.schedule(arrival, this.#there.label, () => {
+      this.#there.arrived?.(sentAt, kind);
+      void this.#serve(kind, effect, { resolve, failIn, answered: late });
+    });
     return promise;
   }
 
@@ -123,7 +123,13 @@ export class EngineWay {
     if (answered) return;
     if (this.#back.cut) failIn(answerTimeoutMs, noAnswer(kind));
     else if (this.#replyLost.strikes()) failIn(this.#lossNoticed(), noAnswer(kind));
-    else client.schedule(this.#back.latency(), this.#back.label, () => resolve(result));
+    else {
+      const sentAt = client.trueNow;
+      client.schedule(this.#back.latency(), this.#back.label, () => {
+        this.#back.arrived?.(sentAt, `answer to a ${kind}`);
+        resolve(result);
+      });
+    }
   }
 
   /** A connection that breaks is noticed at once, an answer that fails to come after a while. */

@@ -21,6 +21,8 @@ export interface Link {
   readonly reset: FaultSite;
   readonly halfOpen: FaultSite;
   readonly dice: Dice;
+  /** To be called when something has arrived; `undefined` if nobody wants to know. */
+  readonly arrived: ((sentAt: number, what: string) => void) | undefined;
 }
 
 export interface LinksOptions {
@@ -29,6 +31,8 @@ export interface LinksOptions {
   readonly trace: Trace;
   /** Shortest and mean latency of a link in milliseconds; each link draws its own mean from half to twice this. */
   readonly latency: readonly [shortest: number, mean: number];
+  /** Told of every message that arrives. */
+  readonly onArrival?: ((from: string, to: string, sentAt: number, what: string) => void) | undefined;
 }
 
 /** All ways between machines, and what cuts them. */
@@ -70,7 +74,7 @@ export class Links {
   }
 
   #create(from: string, to: string, name: string): Link {
-    const { seed, plan, trace } = this.#options;
+    const { seed, plan, trace, onArrival } = this.#options;
     const dice = createDice(seed, `link ${name}`);
     const [shortest, usual] = from === to ? [0.01, 0.05] : this.#options.latency;
     const mean = usual * dice.between(0.5, 2);
@@ -92,6 +96,7 @@ export class Links {
       reset: plan.site("reset", name),
       halfOpen: plan.site("half-open", name),
       dice,
+      arrived: onArrival && ((sentAt, what) => onArrival(from, to, sentAt, what)),
     };
   }
 }

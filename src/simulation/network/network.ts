@@ -93,13 +93,15 @@ export class Fabric {
     const link = this.links.link(host.name, to);
     if (link.cut || link.loss.strikes()) return;
     const datagram = { from: host.name, fromPort, payload: structuredClone(payload) };
+    const sentAt = sender.trueNow;
     const copies = link.duplicate.strikes() ? 2 : 1;
     for (let i = 0; i < copies; i++) {
       const target = this.#hosts.get(to);
       const receiver = target?.incarnation;
       receiver?.schedule(link.latency(), link.label, () => {
-        if (this.links.reaches(host.name, to))
-          target?.ports.get(port)?.(i === 0 ? datagram : structuredClone(datagram));
+        if (!this.links.reaches(host.name, to)) return;
+        link.arrived?.(sentAt, `datagram to port ${port}`);
+        target?.ports.get(port)?.(i === 0 ? datagram : structuredClone(datagram));
       });
     }
   }
@@ -124,7 +126,9 @@ export class Fabric {
       fail(way.latency() + back.latency(), refusedError(name, port));
       return promise;
     }
+    const sentAt = dialler.trueNow;
     acceptor.schedule(way.latency(), way.label, () => {
+      way.arrived?.(sentAt, `connects to port ${port}`);
       const accept = target.listeners.get(port);
       if (!accept) {
         fail(back.latency(), refusedError(name, port));

@@ -237,7 +237,10 @@ class StreamEnd implements Connection {
   }
 
   #arriveIn(ms: number, segment: Segment): void {
-    this.#owner.schedule(ms, this.#peer.#link.label, () => {
+    const { label, arrived } = this.#peer.#link;
+    const sentAt = this.#owner.trueNow;
+    this.#owner.schedule(ms, label, () => {
+      arrived?.(sentAt, segment.bytes ? `${segment.bytes.length} bytes` : "end of the stream");
       if (this.#closed) {
         if (segment.bytes) this.#tellReset();
         return;

@@ -21,7 +21,7 @@ interface Scale {
 export function drawTimeline(result: SimulationResult): string {
   const { timeline, history, virtualMs, failure } = result;
   const machines = machinesOf(result);
-  const width = Math.min(20_000, Math.max(900, virtualMs / 2));
+  const width = Math.min(20_000, Math.max(900, virtualMs * 2));
   const end = Math.max(virtualMs, 1);
   const lane = new Map(machines.map((machine, i) => [machine, top + i * laneHeight]));
   const scale: Scale = {
@@ -49,8 +49,10 @@ export function drawTimeline(result: SimulationResult): string {
 
 function machinesOf({ timeline, history }: SimulationResult): string[] {
   const names = new Set<string>();
-  for (const { machine, kind } of timeline)
+  for (const { machine, kind, to } of timeline) {
     if (kind !== "fault" && kind !== "heal" && machine !== "world") names.add(machine);
+    if (to !== undefined) names.add(to);
+  }
   for (const { client } of history) names.add(machineOf(client));
   const isClient = (name: string) => name.startsWith("client-");
   return ["world", ...[...names].sort((a, b) => Number(isClient(a)) - Number(isClient(b)) || (a < b ? -1 : 1))];
@@ -101,8 +103,8 @@ function drawMessages(timeline: readonly TimelineEntry[], { x, y }: Scale): stri
   return timeline
     .filter(({ kind, to }) => kind === "message" && to !== undefined)
     .slice(0, mostShapes)
-    .map(({ at, machine, to, text }) =>
-      line(x(at), y(machine) + laneHeight / 2, x(at) + 4, y(to as string) + laneHeight / 2, "message", text),
+    .map(({ at, sentAt = at, machine, to, text }) =>
+      line(x(sentAt), y(machine) + laneHeight / 2, x(at), y(to as string) + laneHeight / 2, "message", text),
     );
 }
 
