@@ -8,8 +8,8 @@ import { patchEscapes } from "./escapes.ts";
 import { patchHttp, warmFetch } from "./http.ts";
 import { Identity } from "./identity.ts";
 import { RealWork } from "./real-work.ts";
+import { patchSockets } from "./sockets.ts";
 import { patchTimers } from "./timers.ts";
-import { patchSockets } from "./virtual-socket.ts";
 
 /**
  * Replaces the globals of this process, for good: to be called once, before the modules under test load. What they do while no simulation runs is

@@ -1,10 +1,8 @@
-import net from "node:net";
+import type net from "node:net";
 import { Duplex } from "node:stream";
 import type { Timer } from "../../core/index.ts";
 import type { Incarnation } from "../incarnation.ts";
 import type { Connection } from "../network/streams.ts";
-import { SimulationEscapeError } from "./escape-error.ts";
-import type { Identity } from "./identity.ts";
 
 /** The part of `net.Server` that a socket reports to. */
 export interface ServerSide extends net.Server {
@@ -15,13 +13,17 @@ export interface ServerSide extends net.Server {
 export interface SocketOptions {
   readonly owner: Incarnation;
   readonly allowHalfOpen: boolean;
+  /** The server that accepted it. */
   readonly server?: ServerSide;
+  /** Opens a connection for `connect`, given its arguments. */
+  readonly dial?: (socket: VirtualSocket, given: readonly unknown[]) => void;
 }
 
 /** A `net.Socket` over a simulated stream of bytes: what `node:http`, undici and other protocols are given. */
 export class VirtualSocket extends Duplex {
   readonly #owner: Incarnation;
   readonly server: ServerSide | undefined;
+  readonly #dial: SocketOptions["dial"];
   #connection: Connection | undefined;
   #idleMs = 0;
   #idle: Timer | undefined;
@@ -30,10 +32,11 @@ export class VirtualSocket extends Duplex {
   bytesWritten = 0;
   readonly remotePort: number | undefined;
 
-  constructor({ owner, allowHalfOpen, server }: SocketOptions) {
+  constructor({ owner, allowHalfOpen, server, dial }: SocketOptions) {
     super({ allowHalfOpen, emitClose: true, autoDestroy: true });
     this.#owner = owner;
     this.server = server;
+    this.#dial = dial;
     if (server) server._connections++;
   }
 
@@ -52,7 +55,12 @@ export class VirtualSocket extends Duplex {
     };
   }
 
-  /** Opens a connection to the machine; `net.connect` without its arguments' forms. */
+  connect(...given: unknown[]): this {
+    this.#dial?.(this, given);
+    return this;
+  }
+
+  /** Becomes a connection to a machine. */
   open(connect: () => Promise<Connection>): this {
     this.connecting = true;
     connect().then(
@@ -179,126 +187,5 @@ export class VirtualSocket extends Duplex {
 
   unref(): this {
     return this;
-  }
-}
-
-/** `net.connect` and servers' `listen`, on the simulated network. */
-export function patchSockets(identity: Identity): void {
-  const realConnect = net.connect;
-  const realListen = net.Server.prototype.listen;
-  const realSocketConnect = net.Socket.prototype.connect;
-  const normalize = (net as unknown as { _normalizeArgs(given: unknown[]): [ConnectOptions, (() => void) | null] })
-    ._normalizeArgs;
-
-  const connect = (...given: unknown[]): unknown => {
-    const owner = identity.current;
-    if (!owner) return (realConnect as (...given: unknown[]) => unknown)(...given);
-    const [options, callback] = normalize(given);
-    if (options.path)
-      throw new SimulationEscapeError("a Unix socket (net.connect with a path)", "use TCP between machines");
-    const host = options.host ?? "localhost";
-    const socket = new VirtualSocket({ owner, allowHalfOpen: options.allowHalfOpen ?? false });
-    if (options.timeout) socket.setTimeout(options.timeout);
-    if (callback) socket.once("connect", callback);
-    options.signal?.addEventListener("abort", () => socket.destroy(options.signal?.reason), { once: true });
-    return socket.open(() => networkOf(identity, owner).connect(host, Number(options.port)));
-  };
-
-  net.connect = connect as typeof net.connect;
-  net.createConnection = connect as typeof net.createConnection;
-  net.Socket.prototype.connect = function (this: net.Socket, ...given: never[]) {
-    if (!identity.current) return (realSocketConnect as (...given: never[]) => net.Socket).apply(this, given);
-    throw new SimulationEscapeError("new net.Socket().connect", "use net.connect");
-  } as typeof realSocketConnect;
-  // A stream of ours is a socket to whoever asks.
-  Object.defineProperty(net.Socket, Symbol.hasInstance, {
-    value: (candidate: unknown) =>
-      candidate instanceof VirtualSocket || Function.prototype[Symbol.hasInstance].call(net.Socket, candidate),
-  });
-  net.Server.prototype.listen = function (this: ServerSide, ...given: unknown[]) {
-    const owner = identity.current;
-    if (!owner) return (realListen as (...given: unknown[]) => net.Server).apply(this, given);
-    const [options, callback] = normalize(given);
-    if (options.path) throw new SimulationEscapeError("a Unix socket (listen with a path)", "listen on a port");
-    listen(identity, owner, this, { port: Number(options.port ?? 0), callback });
-    return this;
-  } as typeof realListen;
-}
-
-interface ConnectOptions {
-  readonly port?: number | string;
-  readonly host?: string;
-  readonly path?: string;
-  readonly allowHalfOpen?: boolean;
-  readonly timeout?: number;
-  readonly signal?: AbortSignal;
-}
-
-function networkOf(identity: Identity, owner: Incarnation) {
-  const network = identity.surroundingsOf(owner)?.network;
-  if (!network)
-    throw new SimulationEscapeError(`a socket of ${owner.name}`, "only nodes and clients are on the network");
-  return network;
-}
-
-/** Ports that the system chooses. */
-const firstEphemeralPort = 49_152;
-
-function listen(
-  identity: Identity,
-  owner: Incarnation,
-  server: ServerSide,
-  { port, callback }: { readonly port: number; readonly callback: (() => void) | null },
-): void {
-  const network = networkOf(identity, owner);
-  if (callback) server.once("listening", callback);
-  const accept = (connection: Connection): void => {
-    if (server.maxConnections && server._connections >= server.maxConnections) {
-      connection.destroy();
-      return;
-    }
-    const { allowHalfOpen = false } = server as { allowHalfOpen?: boolean };
-    const socket = new VirtualSocket({ owner, allowHalfOpen, server });
-    socket.attach(connection);
-    server.emit("connection", socket);
-  };
-  try {
-    const listener = port === 0 ? listenAnywhere((free) => network.listen(free, accept)) : network.listen(port, accept);
-    // What `net.Server` asks of its handle.
-    const handle = {
-      getsockname: (out: Record<string, unknown>) =>
-        void Object.assign(out, { address: network.address, family: "IPv4", port: listener.port }),
-      close: (done?: () => void) => {
-        listener.close();
-        if (done) process.nextTick(done);
-      },
-      ref: () => {},
-      unref: () => {},
-    };
-    Object.assign(server, { _handle: handle });
-    process.nextTick(() => {
-      server.emit("listening");
-      stopRealInterval(server);
-    });
-  } catch (error) {
-    process.nextTick(() => server.emit("error", error));
-  }
-}
-
-function listenAnywhere<T>(tryPort: (port: number) => T): T {
-  for (let port = firstEphemeralPort; ; port++) {
-    try {
-      return tryPort(port);
-    } catch (error) {
-      if ((error as { code?: string }).code !== "EADDRINUSE" || port === 65_535) throw error;
-    }
-  }
-}
-
-/** An HTTP server looks after slow requests by a real interval, which virtual time knows nothing of. */
-function stopRealInterval(server: object): void {
-  for (const symbol of Object.getOwnPropertySymbols(server)) {
-    if (symbol.description !== "http.server.connectionsCheckingInterval") continue;
-    clearInterval((server as Record<symbol, NodeJS.Timeout>)[symbol]);
   }
 }

@@ -170,6 +170,7 @@ class StreamEnd implements Connection {
       if (!segment) return;
       this.#inFlight += segment.bytes?.length ?? 0;
       this.#transmit(segment, 0);
+      segment.sent?.();
     }
   }
 
@@ -246,14 +247,8 @@ class StreamEnd implements Connection {
         return;
       }
       this.#unread.push(segment.bytes);
-      this.#peer.#acknowledged(segment, this.#link.latency());
       this.#read();
     });
-  }
-
-  /** The other end has the segment; what it has not read yet still fills the window. */
-  #acknowledged(segment: Segment, latency: number): void {
-    this.#owner.schedule(latency, this.#link.label, () => segment.sent?.());
   }
 
   #read(): void {

@@ -10,6 +10,7 @@ import http from "node:http";
 import https from "node:https";
 import net from "node:net";
 import { hostname } from "node:os";
+import { text } from "node:stream/consumers";
 import { setInterval as every, setTimeout as wait } from "node:timers/promises";
 import { promisify } from "node:util";
 import { Worker } from "node:worker_threads";
@@ -125,6 +126,10 @@ export const sockets = fact(
     await assert.rejects(new Promise((_, reject) => net.connect(8, "nobody").once("error", reject)), {
       code: "ENOTFOUND",
     });
+    const made = new net.Socket();
+    assert.ok(made instanceof net.Socket && net.Socket.name === "Socket");
+    made.setNoDelay(true).connect(7, "echo-0", () => made.end("made before"));
+    assert.equal(await text(made), "made before");
     const idle = net.connect(7, "echo-0");
     const began = Date.now();
     await new Promise<void>((resolve) => void idle.setTimeout(3_000, resolve));
