@@ -19,7 +19,7 @@ function judge(checker: Checker, history: readonly Operation[]): void {
   assert.equal(verdict, "ok", [summary, ...explanation].join("\n"));
   const outcomes = Map.groupBy(history, ({ outcome }) => outcome);
   const done = outcomes.get("ok")?.length ?? 0;
-  assert.ok(done > history.length / 2, `only ${done} of ${history.length} operations were answered`);
+  assert.ok(done > history.length / 4, `only ${done} of ${history.length} operations were answered`);
 }
 
 for (const { what, draw, checker } of kinds) {

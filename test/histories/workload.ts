@@ -47,7 +47,8 @@ export async function recordHistory(options: HistoryOptions): Promise<Operation[
       const task = draw(own, number, n);
       const call = { client: `c${number}.${session}`, ...toCall(task) };
       const live = remote;
-      await recorder.record(call, () => live.call(task)).catch(() => {});
+      // Whoever met trouble waits until it is over, so that most operations are answered.
+      await recorder.record(call, () => live.call(task)).catch(() => trouble);
       if (every && ++ended % every.operations === 0) {
         trouble = trouble.then(() => every.run({ random, killClient }));
         await trouble;
