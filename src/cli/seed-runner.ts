@@ -10,10 +10,17 @@ export interface SeedRunner extends AsyncDisposable {
   run(options: SimulateOptions): Promise<SimulationResult>;
 }
 
-export function createSeedRunner(scenario: ExportedScenario, workers: number, signal: AbortSignal): SeedRunner {
+export interface SeedRunnerOptions {
+  readonly workers: number;
+  /** Whether what the programs print goes to standard error. */
+  readonly prints: boolean;
+  readonly signal: AbortSignal;
+}
+
+export function createSeedRunner(scenario: ExportedScenario, options: SeedRunnerOptions): SeedRunner {
   return scenario.scenario.mode === "patched"
-    ? new FreshProcesses(scenario, workers, signal)
-    : new WorkerProcesses(scenario, workers, signal);
+    ? new FreshProcesses(scenario, options)
+    : new WorkerProcesses(scenario, options);
 }
 
 /** Lets so many work at the same time. */
@@ -41,21 +48,22 @@ class Turns {
 class FreshProcesses implements SeedRunner {
   readonly workers: number;
   readonly #scenario: ExportedScenario;
-  readonly #signal: AbortSignal;
+  readonly #options: SeedRunnerOptions;
   readonly #turns: Turns;
 
-  constructor(scenario: ExportedScenario, workers: number, signal: AbortSignal) {
-    this.workers = workers;
+  constructor(scenario: ExportedScenario, options: SeedRunnerOptions) {
+    this.workers = options.workers;
     this.#scenario = scenario;
-    this.#signal = signal;
-    this.#turns = new Turns(workers);
+    this.#options = options;
+    this.#turns = new Turns(options.workers);
   }
 
   async run(options: SimulateOptions): Promise<SimulationResult> {
     await this.#turns.take();
     try {
       const { module, exportName } = this.#scenario;
-      return await simulatePatched(module, exportName, { ...options, signal: this.#signal });
+      const { signal, prints } = this.#options;
+      return await simulatePatched(module, exportName, { ...options, signal, prints });
     } finally {
       this.#turns.give();
     }
@@ -69,13 +77,15 @@ class WorkerProcesses implements SeedRunner {
   readonly workers: number;
   readonly #scenario: ExportedScenario;
   readonly #signal: AbortSignal;
+  readonly #prints: boolean;
   readonly #turns: Turns;
   readonly #idle: ChildProcess[] = [];
   readonly #all = new Set<ChildProcess>();
 
-  constructor(scenario: ExportedScenario, workers: number, signal: AbortSignal) {
+  constructor(scenario: ExportedScenario, { workers, prints, signal }: SeedRunnerOptions) {
     this.workers = workers;
     this.#scenario = scenario;
+    this.#prints = prints;
     this.#signal = signal;
     this.#turns = new Turns(workers);
     signal.addEventListener("abort", this.#kill, { once: true });
@@ -98,7 +108,10 @@ class WorkerProcesses implements SeedRunner {
   #start(): ChildProcess {
     const extension = import.meta.url.slice(import.meta.url.lastIndexOf("."));
     const entry = fileURLToPath(new URL(`./seed-worker${extension}`, import.meta.url));
-    const child = fork(entry, [], { serialization: "advanced", stdio: ["ignore", "ignore", "inherit", "ipc"] });
+    const child = fork(entry, [], {
+      serialization: "advanced",
+      stdio: ["ignore", this.#prints ? 2 : "ignore", "inherit", "ipc"],
+    });
     this.#all.add(child);
     child.once("exit", () => this.#all.delete(child));
     return child;

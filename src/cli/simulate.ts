@@ -16,7 +16,7 @@ that replays it, and written as a page with the timeline of every machine.
 Options   --only name         one scenario: the name of its export, or its own
           --seeds n           how many (default 100)
           --from n            the first (default 0)
-          --seed n            this one alone, with its timeline
+          --seed n            this one alone, with its timeline and what the programs print
           --reduction json    less than all that the seed does, as a failure prints it
           --trace             print the whole timeline
           --report folder     for pages and recordings (default .ashlar/simulations)
@@ -36,7 +36,12 @@ export const simulateCommand: Command = {
     const scenarios = await loadScenarios(choice.file, choice.only);
     let good = true;
     for (const scenario of scenarios) {
-      await using runner = createSeedRunner(scenario, choice.workers, context.signal);
+      await using runner = createSeedRunner(scenario, {
+        workers: choice.workers,
+        // Of one run one may want to read what it prints; of many nobody does.
+        prints: choice.seed !== undefined,
+        signal: context.signal,
+      });
       const holds =
         choice.seed === undefined
           ? await exploreSeeds(scenario, runner, choice, context)

@@ -18,7 +18,7 @@ export {
 export type { StruckFault } from "./fault-plan.ts";
 export { type FaultGroup, type FaultKind, type FaultMenu, faultKinds, faultTable } from "./faults.ts";
 export { SimulationEscapeError } from "./globals/escape-error.ts";
-export { simulatePatched } from "./globals/simulate-patched.ts";
+export { type SimulatePatchedOptions, simulatePatched } from "./globals/simulate-patched.ts";
 export type { Datagram, Network } from "./network/network.ts";
 export type { Connection, Listener } from "./network/streams.ts";
 export { renderSimulation } from "./report/report.ts";

@@ -21,7 +21,8 @@ export const inTwoCommits = transfer("two commits", async ({ engine, log }) => {
   await engine.kv.add(["b"], 1);
 });
 
-export const inOneCommit = transfer("one commit", async ({ engine }) => {
+export const inOneCommit = transfer("one commit", async ({ engine, name, operation }) => {
+  if (name === "client-0" && operation === 0) process.stdout.write("a word to whoever debugs\n");
   await engine.transact((tx) => {
     tx.add(["a"], -1);
     tx.add(["b"], 1);

@@ -9,6 +9,11 @@ import type { Task } from "./child.ts";
 /** Real time that one seed may take, in milliseconds. */
 const longestMs = 120_000;
 
+export interface SimulatePatchedOptions extends SimulateOptions {
+  /** Whether what the programs print goes to this process's standard error. Default: nowhere. */
+  readonly prints?: boolean;
+}
+
 /**
  * Runs a scenario of the patched mode once, in a fresh process: nothing that modules remember goes from one seed to the next.
  * @param module the file that exports the scenario
@@ -17,16 +22,16 @@ const longestMs = 120_000;
 export async function simulatePatched(
   module: URL | string,
   exportName: string,
-  options: SimulateOptions,
+  options: SimulatePatchedOptions,
 ): Promise<SimulationResult> {
-  const { signal, ...rest } = options;
+  const { signal, prints = false, ...rest } = options;
   throwIfAborted(signal);
   const extension = import.meta.url.slice(import.meta.url.lastIndexOf("."));
   const preload = new URL(`./preload${extension}`, import.meta.url).href;
   const child = fork(fileURLToPath(new URL(`./child${extension}`, import.meta.url)), [], {
     execArgv: ["--import", preload],
     serialization: "advanced",
-    stdio: ["ignore", "ignore", "pipe", "ipc"],
+    stdio: ["ignore", prints ? 2 : "ignore", "pipe", "ipc"],
   });
   let said = "";
   child.stderr?.on("data", (chunk) => {
