@@ -1,5 +1,6 @@
 import type { Operation } from "../../check/index.ts";
 import { escapeHtml } from "../../core/index.ts";
+import { faultTable } from "../faults.ts";
 import type { SimulationResult } from "../result.ts";
 import type { TimelineEntry } from "../timeline.ts";
 
@@ -13,6 +14,7 @@ const mostShapes = 2_000;
 interface Scale {
   readonly x: (at: number) => number;
   readonly y: (machine: string) => number;
+  readonly lanes: ReadonlyMap<string, number>;
   readonly width: number;
   readonly end: number;
 }
@@ -27,6 +29,7 @@ export function drawTimeline(result: SimulationResult): string {
   const scale: Scale = {
     x: (at) => left + (Math.min(at, end) / end) * width,
     y: (machine) => lane.get(machine) ?? top,
+    lanes: lane,
     width: left + width + 20,
     end,
   };
@@ -37,10 +40,7 @@ export function drawTimeline(result: SimulationResult): string {
     ...machines.flatMap((machine) => drawLives(machine, timeline, scale)),
     ...drawPauses(timeline, scale),
     ...drawMessages(timeline, scale),
-    ...timeline
-      .filter(({ kind }) => kind === "fault")
-      .slice(0, mostShapes)
-      .map((entry) => drawFault(entry, scale, height)),
+    ...drawFaults(result, scale, height),
     ...history.slice(0, mostShapes).flatMap((operation) => drawOperation(operation, involved.has(operation.id), scale)),
     ...(failure ? [line(scale.x(failure.at), 0, scale.x(failure.at), height, "mark", failure.message)] : []),
   ];
@@ -108,8 +108,25 @@ function drawMessages(timeline: readonly TimelineEntry[], { x, y }: Scale): stri
     );
 }
 
-function drawFault({ at, machine, text }: TimelineEntry, { x, y }: Scale, height: number): string {
-  const everywhere = machine === "network" || machine === "engine" || machine === "world";
+/** Spells from the timeline, which says more of them; strokes of chance from the list of what struck, at the machine where they did. */
+function drawFaults({ timeline, struck }: SimulationResult, scale: Scale, height: number): string[] {
+  const spells = timeline
+    .filter(({ kind }) => kind === "fault")
+    .map(({ at, machine, text }) => ({ at, machine, text }));
+  const strokes = struck
+    .filter(({ kind }) => faultTable[kind].occurs === "chance")
+    .map(({ at, site, id }) => ({ at, machine: site.split("→")[0] as string, text: id }));
+  return [...spells, ...strokes].slice(0, mostShapes).map((fault) => drawFault(fault, scale, height));
+}
+
+interface Fault {
+  readonly at: number;
+  readonly machine: string;
+  readonly text: string;
+}
+
+function drawFault({ at, machine, text }: Fault, { x, y, lanes }: Scale, height: number): string {
+  const everywhere = machine === "network" || machine === "engine" || machine === "world" || !lanes.has(machine);
   const from = everywhere ? top : y(machine);
   return line(x(at), from, x(at), everywhere ? height - 20 : from + laneHeight, "fault", `${machine} ${text}`);
 }
@@ -132,8 +149,9 @@ function drawOperation(operation: Operation, involved: boolean, scale: Scale): s
 }
 
 function drawAxis({ x, end }: Scale, height: number): string {
-  const step = 10 ** Math.floor(Math.log10(end / 4));
-  const ticks = Array.from({ length: Math.floor(end / step) + 1 }, (_, i) => i * step).slice(0, 200);
+  const pixelsPerMs = (x(end) - x(0)) / end;
+  const step = 10 ** Math.ceil(Math.log10(60 / pixelsPerMs));
+  const ticks = Array.from({ length: Math.floor(end / step) + 1 }, (_, i) => i * step).slice(0, 500);
   return ticks
     .map(
       (at) =>
