@@ -14,8 +14,9 @@ export interface VerificationOptions {
   readonly fail: (failure: Omit<Failure, "at" | "operations"> & Partial<Pick<Failure, "operations">>) => void;
 }
 
-/** How long between two looks whether something holds at last, in milliseconds. */
+/** How long between two looks whether something holds at last, in milliseconds: at first, and at most. */
 const lookAgainMs = 50;
+const longestLookAgainMs = 5_000;
 /** How long between two looks at the invariants. */
 const lookMs = 200;
 
@@ -69,7 +70,7 @@ export class Verification {
   async eventually(deadline: number): Promise<void> {
     const { scenario, world, outside, fail } = this.#options;
     for (const [name, holds] of Object.entries(scenario.eventually ?? {})) {
-      for (;;) {
+      for (let wait = lookAgainMs; ; wait = Math.min(longestLookAgainMs, wait * 1.2)) {
         const { held, reason, error } = await asked(holds, world);
         if (held) break;
         if (world.now >= deadline) {
@@ -77,7 +78,7 @@ export class Verification {
           fail({ kind: "eventually", subject: name, message, ...(error !== undefined && { error }) });
           return;
         }
-        await new Promise<void>((resolve) => void outside.runtime.timers.after(lookAgainMs, resolve));
+        await new Promise<void>((resolve) => void outside.runtime.timers.after(wait, resolve));
       }
     }
   }

@@ -4,20 +4,30 @@ import { test } from "node:test";
 import { promisify } from "node:util";
 import { assertHolds, type Exploration, type Scenario } from "../../simulation/index.ts";
 import { blob } from "./blob.sim.ts";
+import { blobGarbage } from "./blob-garbage.sim.ts";
 import { bus } from "./bus.sim.ts";
 import { groupCommit } from "./group-commit.sim.ts";
 import { kv } from "./kv.sim.ts";
 import { log } from "./log.sim.ts";
+import { logTrim } from "./log-trim.sim.ts";
 import { transact } from "./transact.sim.ts";
 import { ttl } from "./ttl.sim.ts";
 import { watch } from "./watch.sim.ts";
 
 /** A few seeds each; `ashlar simulate src/engine/simulations/… --seeds 1000` runs as many as one likes. */
-const seeds = 25;
-const scenarios = { blob, bus, "group-commit": groupCommit, kv, log, transact, ttl, watch } satisfies Record<
-  string,
-  Scenario
->;
+const seeds = 20;
+const scenarios = {
+  blob,
+  "blob-garbage": blobGarbage,
+  bus,
+  "group-commit": groupCommit,
+  kv,
+  log,
+  "log-trim": logTrim,
+  transact,
+  ttl,
+  watch,
+} satisfies Record<string, Scenario>;
 
 for (const [file, scenario] of Object.entries(scenarios)) {
   test(`${scenario.name}: holds under all faults that apply`, async (t) => {
