@@ -45,8 +45,9 @@ export class Clients {
     await Promise.all(this.#machines.map((machine) => this.#begin(machine)));
   }
 
-  clockOf(name: string): LocalClock | undefined {
-    return this.#machines.find((machine) => machine.name === name)?.clock;
+  /** Their clocks, by name. */
+  get clocks(): ReadonlyMap<string, LocalClock> {
+    return new Map(this.#machines.map(({ name, clock }) => [name, clock]));
   }
 
   /** Operations that have not come to an end. */

@@ -28,9 +28,4 @@ export class LocalClock implements Clock {
   jump(ms: number): void {
     this.#offset += ms;
   }
-
-  /** How far the wall clock is from the truth, in milliseconds. */
-  get error(): number {
-    return this.now() - simulationEpoch - this.#trueNow();
-  }
 }

@@ -26,15 +26,19 @@ const kinds: Readonly<Record<string, FaultKind>> = {
   "disk torn sector": "torn-write",
 };
 
-export function createMachineDisk(
-  name: string,
-  { seed, plan }: { readonly seed: number; readonly plan: FaultPlan },
-): MachineDisk {
+export interface DiskOptions {
+  readonly seed: number;
+  readonly plan: FaultPlan;
+  /** Whether a kind of fault does not befall the machine. */
+  readonly isSpared: (kind: FaultKind) => boolean;
+}
+
+export function createMachineDisk(name: string, { seed, plan, isSpared }: DiskOptions): MachineDisk {
   let disk: VirtualDisk | undefined;
   let full = false;
   return {
     mount: (incarnation) => {
-      disk ??= new VirtualDisk(createChance(name, seed, plan), {
+      disk ??= new VirtualDisk(createChance(name, { seed, plan, isSpared }), {
         // Any probability but 0: the plan decides.
         faults: { capacity, slow: 1, errorOnRead: 1, errorOnWrite: 1, shortWrite: 1, errorOnSync: 1, tear: 1 },
         metadata: createDice(seed, `file system ${name}`).hits(0.5) ? "ordered" : "posix",
@@ -59,12 +63,13 @@ export const noDisk: MachineDisk = {
   setFull: () => {},
 };
 
-function createChance(name: string, seed: number, plan: FaultPlan): DiskChance {
+function createChance(name: string, { seed, plan, isSpared }: DiskOptions): DiskChance {
   const dice = createDice(seed, `disk ${name}`);
   return {
     hits: (label, probability) => {
       const kind = kinds[label];
-      return kind === undefined ? dice.hits(probability) : plan.site(kind, name).strikes();
+      if (kind === undefined) return dice.hits(probability);
+      return !isSpared(kind) && plan.site(kind, name).strikes();
     },
     below: (_, n) => dice.below(n),
     between: (_, low, high) => dice.between(low, high),

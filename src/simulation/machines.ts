@@ -21,8 +21,7 @@ export interface MachinesOptions {
 interface Supervised {
   readonly machine: Machine;
   readonly start: (node: SimulatedNode) => MaybeDisposable | Promise<MaybeDisposable>;
-  /** Kinds and groups of faults that do not befall it. */
-  readonly spared: ReadonlySet<string>;
+  readonly isSpared: (kind: FaultKind) => boolean;
   state: "down" | "starting" | "running";
   disposable: MaybeDisposable;
 }
@@ -43,12 +42,14 @@ export class Machines {
       for (let index = 0; index < (scenario.size.nodes[role] ?? 0); index++) {
         const name = `${role}-${index}`;
         names.push(name);
-        const machine = createMachine({ name, role, index }, surroundings);
+        const spared = new Set<string>(spec.spare);
+        const isSpared = (kind: FaultKind) => spared.has(kind) || spared.has(faultTable[kind].group);
+        const machine = createMachine({ name, role, index, isSpared }, surroundings);
         surroundings.fabric.add(machine);
         this.#supervised.set(name, {
           machine,
           start: (node) => spec.start(node),
-          spared: new Set(spec.spare),
+          isSpared,
           state: "down",
           disposable: undefined,
         });
@@ -92,9 +93,9 @@ export class Machines {
   /** Draws what is wrong with the machines' clocks. */
   disturbClocks(): void {
     const { plan, timeline } = this.#options.surroundings;
-    for (const { machine } of this.#supervised.values()) {
+    for (const { machine, isSpared } of this.#supervised.values()) {
       const site = plan.site("offset", machine.name);
-      if (this.#isSpared(machine.name, "offset") || !site.strikes()) continue;
+      if (isSpared("offset") || !site.strikes()) continue;
       const offset = Math.round(site.dice.between(-1, 1) * 10 ** site.dice.between(1, 5));
       machine.clock.jump(offset);
       timeline.add(machine.name, "fault", `wall clock is ${offset} ms off`);
@@ -113,7 +114,7 @@ export class Machines {
   /** What the nemesis may do, together with what others do for it. */
   victims(
     others: Pick<Victims, "hosts" | "cut" | "leader" | "stallEngine"> & {
-      readonly clientClock: (name: string) => LocalClock | undefined;
+      readonly clientClocks: ReadonlyMap<string, LocalClock>;
     },
   ): Victims {
     const { timeline } = this.#options.surroundings;
@@ -121,6 +122,7 @@ export class Machines {
     return {
       ...others,
       nodes: (kind) => this.#exposed(kind),
+      clocks: () => [...this.#exposed("jump"), ...others.clientClocks.keys()],
       awake: () => this.#exposed("pause").filter((name) => !machineOf(name)?.incarnation?.paused),
       crash: (name, power) => this.#crash(name, power),
       restart: (name) => {
@@ -134,19 +136,14 @@ export class Machines {
         machineOf(name)?.incarnation?.resume();
         timeline.add(name, "resume", "goes on");
       },
-      jump: (name, ms) => (machineOf(name)?.clock ?? others.clientClock(name))?.jump(ms),
+      jump: (name, ms) => (machineOf(name)?.clock ?? others.clientClocks.get(name))?.jump(ms),
       fillDisk: (name, full) => machineOf(name)?.disk.setFull(full),
     };
   }
 
   /** Those that run and that the fault may befall. */
   #exposed(kind: FaultKind): string[] {
-    return this.running().filter((name) => !this.#isSpared(name, kind));
-  }
-
-  #isSpared(name: string, kind: FaultKind): boolean {
-    const spared = this.#supervised.get(name)?.spared;
-    return spared !== undefined && (spared.has(kind) || spared.has(faultTable[kind].group));
+    return this.running().filter((name) => !this.#supervised.get(name)?.isSpared(kind));
   }
 
   /** The program ends by an error that nobody catches, and is started again. False if it is no program's error. */
@@ -232,15 +229,21 @@ export class Machines {
   }
 }
 
-function createMachine(
-  { name, role, index }: { readonly name: string; readonly role: string; readonly index: number },
-  surroundings: Surroundings,
-): Machine {
+interface Placement {
+  readonly name: string;
+  readonly role: string;
+  readonly index: number;
+  /** Whether a kind of fault does not befall it. */
+  readonly isSpared: (kind: FaultKind) => boolean;
+}
+
+function createMachine({ name, role, index, isSpared }: Placement, surroundings: Surroundings): Machine {
   const { seed, loop, plan } = surroundings;
   const drift = createDice(seed, `drift ${name}`);
-  const rate = drift.hits(plan.strengths.get("drift") ?? 0) ? 1 + drift.between(-0.01, 0.01) : 1;
-  const clock = new LocalClock(() => loop.now, { rate });
-  return new Machine({ name, role, index, clock, disk: createMachineDisk(name, surroundings) }, surroundings);
+  const drifts = drift.hits(plan.strengths.get("drift") ?? 0) && !isSpared("drift");
+  const clock = new LocalClock(() => loop.now, { rate: drifts ? 1 + drift.between(-0.01, 0.01) : 1 });
+  const disk = createMachineDisk(name, { seed, plan, isSpared });
+  return new Machine({ name, role, index, clock, disk }, surroundings);
 }
 
 async function dispose(disposable: MaybeDisposable): Promise<void> {

@@ -11,6 +11,8 @@ export interface Victims {
   readonly nodes: (kind: FaultKind) => readonly string[];
   /** Those that may be paused and are not. */
   readonly awake: () => readonly string[];
+  /** Machines and clients whose wall clocks may be set. */
+  readonly clocks: () => readonly string[];
   /** Machines, clients and the engine: all that messages go between. */
   readonly hosts: () => readonly string[];
   readonly leader: () => string | undefined;
@@ -99,7 +101,9 @@ export class Nemesis {
       case "pause":
         return this.#pause(dice);
       case "jump": {
-        const host = dice.pick(victims.hosts());
+        const clocks = victims.clocks();
+        if (clocks.length === 0) return undefined;
+        const host = dice.pick(clocks);
         const ms = Math.round(dice.between(-1, 1) * 10 ** dice.between(1, 6));
         return spell(host, `wall clock jumps by ${ms} ms`, 1, () => {
           victims.jump(host, ms);

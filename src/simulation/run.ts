@@ -281,7 +281,7 @@ export class Run {
         cut: (cut) => this.#fabric.links.cut(cut),
         leader: () => this.#scenario.leader?.(this.#world),
         stallEngine: (stalled) => (stalled ? server.pause() : server.resume()),
-        clientClock: (name) => this.#clients.clockOf(name),
+        clientClocks: this.#clients.clocks,
       }),
       onFault: (machine, text) => this.#timeline.add(machine, "fault", text),
     });

@@ -1,4 +1,4 @@
-import type { Call, Checker, History, Operation, Recorder } from "../check/index.ts";
+import type { Call, Checker, History, Recorder } from "../check/index.ts";
 import type { Duration, Runtime } from "../core/index.ts";
 import type { Engine } from "../engine/index.ts";
 import type { VirtualFs } from "./disk/virtual-fs.ts";
@@ -165,5 +165,3 @@ export interface Reduction {
   /** Operations of each client. */
   readonly operations?: number;
 }
-
-export type { Operation };
