@@ -131,6 +131,41 @@ export class InvalidStateError extends AshlarError {
   }
 }
 
+/** What was held under a lease is no longer held: the lease ran out, or was taken away. Nothing asked under it happens any more. */
+export class LeaseLostError extends AshlarError {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, { ...options, code: "LEASE_LOST", definite: true, retryable: false });
+  }
+}
+
+/** A circuit breaker is open: the call was refused before it began. `details.retryAfterMs` says when it will let one through. */
+export class CircuitOpenError extends AshlarError {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, { ...options, code: "CIRCUIT_OPEN", definite: true, retryable: true });
+  }
+}
+
+/** A rate limit is used up: refused before it began. `details.retryAfterMs` says when to come back. */
+export class RateLimitedError extends AshlarError {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, { ...options, code: "RATE_LIMITED", definite: true, retryable: true });
+  }
+}
+
+/** The same work, by its idempotency key, is being done elsewhere at this moment. */
+export class InProgressError extends AshlarError {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, { ...options, code: "IN_PROGRESS", definite: true, retryable: true });
+  }
+}
+
+/** An idempotency key was used before for another request. */
+export class FingerprintMismatchError extends AshlarError {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, { ...options, code: "FINGERPRINT_MISMATCH", definite: true, retryable: false });
+  }
+}
+
 // On the prototypes, where stack traces find it when an error is made; spelled out, because minifiers rename classes.
 for (const [name, type] of Object.entries({
   AshlarError,
@@ -145,6 +180,11 @@ for (const [name, type] of Object.entries({
   UnsupportedError,
   OverloadedError,
   InvalidStateError,
+  LeaseLostError,
+  CircuitOpenError,
+  RateLimitedError,
+  InProgressError,
+  FingerprintMismatchError,
 })) {
   Object.defineProperty(type.prototype, "name", { value: name, writable: true, configurable: true });
 }
