@@ -41,6 +41,13 @@ export interface Engine extends AsyncDisposable {
   /** The same store, confined to keys, topics, blobs and subjects below these parts. Closing a scope leaves the store open. */
   scope(...parts: Key): Engine;
 
+  /**
+   * What blocks keep once for the whole open store, whatever their scope, such as the leases of this process: made by `create` when
+   * it is first asked for under this name, and disposed of before the store closes.
+   * @param create is given the engine without any scope
+   */
+  shared<T extends AsyncDisposable>(name: string, create: (root: Engine) => T): T;
+
   /** The engine's clock, milliseconds since the epoch; also the cheapest proof that the engine answers. */
   now(options?: { readonly signal?: AbortSignal }): Promise<number>;
 
@@ -155,7 +162,13 @@ export interface RangeCheck {
   readonly entries: readonly { readonly key: Key; readonly version: Version }[];
 }
 
-export type Check = KeyCheck | RangeCheck;
+/** Holds if the key is present, at whatever version: for what is rewritten all the time, such as a lease that is renewed. */
+export interface PresenceCheck {
+  readonly key: Key;
+  readonly present: true;
+}
+
+export type Check = KeyCheck | PresenceCheck | RangeCheck;
 
 export interface SetOptions {
   /** Time to live from the commit on, on the engine's clock; more than 0. Default: forever. */
@@ -343,7 +356,18 @@ export interface BusMessage<V = unknown> {
   readonly payload: V;
 }
 
+/** Something held under a lease, such as a lock or a leadership: a transaction that it guards fails with `LEASE_LOST` once it is lost. */
+export interface Fence {
+  /**
+   * Puts the checks that prove the ownership into the transaction.
+   * @throws LeaseLostError it is known to be lost
+   */
+  guard(tx: Transaction): void;
+}
+
 export interface TransactOptions {
+  /** What must still be held at the instant of the commit. @throws LeaseLostError (from `transact`) it was not; nothing was applied */
+  readonly fence?: Fence | readonly Fence[];
   /** Time for all attempts together. Default "10s". */
   readonly deadline?: Duration;
   /** Attempts at most. Default 64. */
@@ -357,6 +381,12 @@ export interface Transaction {
   readonly signal: AbortSignal;
   /** 1 for the first run of the function. */
   readonly attempt: number;
+
+  /**
+   * Adds a check that must hold at the commit besides those of what was read. If it does not, the function runs again like after any conflict, or, if
+   * `otherwise` is given, the transaction ends with the error that it makes.
+   */
+  check(check: Check, options?: { readonly otherwise?: () => Error }): void;
 
   /** The value of the key, or `undefined`; remembered as a check. */
   get<V = unknown>(key: Key): Promise<V | undefined>;

@@ -112,7 +112,10 @@ export interface RawCommit {
 
 export type RawCheck = RawKeyCheck | RawRangeCheck;
 
-/** Holds if the key is at this revision; 0 means absent. */
+/** Instead of a revision: the key is present, whatever its revision. */
+export const anyRevision = -1;
+
+/** Holds if the key is at this revision; 0 means absent, `anyRevision` present. */
 export interface RawKeyCheck {
   readonly kind: "key";
   readonly key: Uint8Array;

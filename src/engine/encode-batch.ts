@@ -16,6 +16,7 @@ import {
 } from "../core/index.ts";
 import type { AddOptions, Batch, Bound, Check, Limits, Mutation, Topic } from "./contract.ts";
 import type { RawAdd, RawAppend, RawBound, RawCheck, RawCommit, RawMutation, RawSet } from "./driver.ts";
+import { anyRevision } from "./driver.ts";
 import { toRevision } from "./versions.ts";
 import { successor } from "./watcher.ts";
 
@@ -194,9 +195,10 @@ export function encodeAppend(space: Space, topic: Topic, records: readonly unkno
   };
 }
 
-function encodeCheck(check: Check, space: Space, name: string): RawCheck {
+/** A validated check; `name` is its path. */
+export function encodeCheck(check: Check, space: Space, name: string): RawCheck {
   if (typeof check !== "object" || check === null)
-    throw invalidArgument(name, check, "{ key, version } or { range, entries }");
+    throw invalidArgument(name, check, "{ key, version }, { key, present: true } or { range, entries }");
   if ("range" in check) {
     onlyFields(check, rangeCheckFields, name);
     const { start, end } = encodeRangeIn(space, check.range);
@@ -210,8 +212,15 @@ function encodeCheck(check: Check, space: Space, name: string): RawCheck {
       revisions: entries.map(({ version }, i) => toRevision(version, `${name}.entries[${i}].version`)),
     };
   }
+  if ("present" in check) {
+    onlyFields(check, presenceCheckFields, name);
+    if (check.present !== true)
+      throw invalidArgument(`${name}.present`, check.present, "true; for absent, version: undefined");
+    return { kind: "key", key: encodeKeyIn(space, check.key, `${name}.key`), revision: anyRevision };
+  }
   onlyFields(check, keyCheckFields, name);
-  if (!("version" in check)) throw invalidArgument(`${name}.version`, "nothing", "a version, or undefined for absent");
+  if (!("version" in check))
+    throw invalidArgument(`${name}.version`, "nothing", "a version, undefined for absent; or present: true");
   const revision = check.version === undefined ? 0 : toRevision(check.version, `${name}.version`);
   return { kind: "key", key: encodeKeyIn(space, check.key, `${name}.key`), revision };
 }
@@ -245,6 +254,7 @@ function encodeMutation(mutation: Mutation, space: Space, name: string): RawMuta
 const allowedMutations = "{ set, value }, { delete }, { add, delta } or { append, records }";
 const batchFields = new Set(["checks", "mutations"]);
 const keyCheckFields = new Set(["key", "version"]);
+const presenceCheckFields = new Set(["key", "present"]);
 const rangeCheckFields = new Set(["range", "entries"]);
 const setFields = new Set(["set", "value", "ttl"]);
 const deleteFields = new Set(["delete"]);

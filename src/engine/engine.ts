@@ -45,19 +45,19 @@ export function transactInSession<T>(
   signal: AbortSignal = new AbortController().signal,
 ): Promise<T> {
   const face = faceOf(engine);
-  const { root } = face.shared;
+  const { root } = face.store;
   root.assertOpen();
   return root.transactor.transactIn(face.space, session(root.driver), fn, signal);
 }
 
-interface Shared {
+interface OpenStore {
   readonly root: Root;
   readonly blobs: BlobStore;
   readonly bus: (prefix: Uint8Array) => Bus;
 }
 
 class EngineFace implements Engine {
-  readonly shared: Shared;
+  readonly store: OpenStore;
   readonly space: Space;
   readonly namespace: Key;
   readonly kv: Kv;
@@ -66,45 +66,45 @@ class EngineFace implements Engine {
   readonly bus: Bus;
   readonly #lane: string;
 
-  constructor(shared: Shared, namespace: Key) {
-    const { root } = shared;
+  constructor(store: OpenStore, namespace: Key) {
+    const { root } = store;
     const { limits } = root.driver;
-    this.shared = shared;
+    this.store = store;
     this.namespace = namespace;
     this.space = { prefix: namespace.length === 0 ? new Uint8Array(0) : encodeKey(namespace), limits };
     this.#lane = String(namespace[0] ?? "");
     this.kv = createKv(root, this.space, this.#lane);
     this.log = createLog({ root, space: this.space, kv: this.kv });
-    this.blob = shared.blobs.under(namespace);
-    this.bus = shared.bus(this.space.prefix);
+    this.blob = store.blobs.under(namespace);
+    this.bus = store.bus(this.space.prefix);
   }
 
   get name(): string {
-    return this.shared.root.driver.name;
+    return this.store.root.driver.name;
   }
 
   get guarantees(): Guarantees {
-    return this.shared.root.driver.guarantees;
+    return this.store.root.driver.guarantees;
   }
 
   get limits(): Limits {
-    return this.shared.root.driver.limits;
+    return this.store.root.driver.limits;
   }
 
   get runtime(): Runtime {
-    return this.shared.root.runtime;
+    return this.store.root.runtime;
   }
 
   async transact<T>(fn: (tx: Transaction) => T | Promise<T>, options: TransactOptions = {}): Promise<T> {
-    this.shared.root.assertOpen();
+    this.store.root.assertOpen();
     if (typeof fn !== "function")
       throw new InvalidArgumentError("transact: the first argument must be a function of the transaction");
-    return this.shared.root.transactor.transact(this.space, this.#lane, fn, options);
+    return this.store.root.transactor.transact(this.space, this.#lane, fn, options);
   }
 
   join(tx: Transaction): Transaction {
     const attempt = attemptOf(tx);
-    if (!attempt.belongsTo(this.shared.root.driver)) {
+    if (!attempt.belongsTo(this.store.root.driver)) {
       throw new InvalidArgumentError(
         "tx: this transaction belongs to another engine; what is to commit together must be on one engine",
       );
@@ -113,16 +113,26 @@ class EngineFace implements Engine {
   }
 
   scope(...parts: Key): Engine {
-    return new EngineFace(this.shared, [...this.namespace, ...parts]);
+    return new EngineFace(this.store, [...this.namespace, ...parts]);
+  }
+
+  shared<T extends AsyncDisposable>(name: string, create: (root: Engine) => T): T {
+    const { root } = this.store;
+    root.assertOpen();
+    const found = root.shared.get(name);
+    if (found !== undefined) return found as T;
+    const made = create(this.namespace.length === 0 ? this : new EngineFace(this.store, []));
+    root.shared.set(name, made);
+    return made;
   }
 
   async now(options: { readonly signal?: AbortSignal } = {}): Promise<number> {
-    this.shared.root.assertOpen();
-    return await raceAbort(this.shared.root.driver.now(), options.signal);
+    this.store.root.assertOpen();
+    return await raceAbort(this.store.root.driver.now(), options.signal);
   }
 
   async close(): Promise<void> {
-    if (this.namespace.length === 0) await this.shared.root.close();
+    if (this.namespace.length === 0) await this.store.root.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -1,5 +1,6 @@
 import { decodeInteger, encodeInteger, equalBytes } from "../core/index.ts";
 import type { RawAdd, RawBound, RawCheck, RawCommit, RawOutcome, RawRefused, RawSum } from "./driver.ts";
+import { anyRevision } from "./driver.ts";
 
 /**
  * The meaning of a commit, once, for every engine whose state this process can read synchronously while it holds the
@@ -87,7 +88,10 @@ function live(store: Store, key: Uint8Array, now: number): StoredEntry | undefin
 }
 
 function holds(store: Store, check: RawCheck, now: number): boolean {
-  if (check.kind === "key") return (live(store, check.key, now)?.revision ?? 0) === check.revision;
+  if (check.kind === "key") {
+    const revision = live(store, check.key, now)?.revision ?? 0;
+    return check.revision === anyRevision ? revision !== 0 : revision === check.revision;
+  }
   const { keys, revisions } = check;
   const found = store.range(check.start, check.end, keys.length + 1, now);
   return (

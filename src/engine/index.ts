@@ -18,6 +18,7 @@ export {
   type Committed,
   type Engine,
   type Entry,
+  type Fence,
   type Guarantees,
   type KeyCheck,
   type Kv,
@@ -29,6 +30,7 @@ export {
   type LogTailOptions,
   type Mutation,
   type Offset,
+  type PresenceCheck,
   portableLimits,
   type RangeCheck,
   type ReadOptions,
@@ -74,5 +76,6 @@ export type {
   RawSum,
   SqlSession,
 } from "./driver.ts";
+export { anyRevision } from "./driver.ts";
 export { createEngine, type EngineOptions, transactInSession } from "./engine.ts";
 export { applyCommit, isExpired, resolveBound, type Store, type StoredEntry } from "./evaluate.ts";

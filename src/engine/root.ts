@@ -14,6 +14,8 @@ export interface Root {
   readonly transactor: Transactor;
   /** @throws ClosedError after `close` */
   assertOpen(): void;
+  /** What blocks keep once for the whole store; disposed of, latest first, while the store still works. */
+  readonly shared: Map<string, AsyncDisposable>;
   /** Registers something to be ended before the store closes. */
   onClose(end: () => Promise<void>): void;
   close(): Promise<void>;
@@ -25,6 +27,16 @@ export function createRoot(driver: Driver, runtime: Runtime): Root {
   const hub = new WatchHub(driver, runtime, (ms) => sweeper.soon(ms));
   sweeper.start();
   const ends: (() => Promise<void>)[] = [];
+  const shared = new Map<string, AsyncDisposable>();
+  let closing: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    while (shared.size > 0) {
+      const held = [...shared.values()].reverse();
+      shared.clear();
+      for (const each of held) await each[Symbol.asyncDispose]();
+    }
+    await closer.close();
+  };
   const closer = createCloser(async () => {
     await sweeper.close();
     await Promise.allSettled(ends.map((end) => end()));
@@ -39,9 +51,13 @@ export function createRoot(driver: Driver, runtime: Runtime): Root {
     hub,
     transactor: new Transactor(driver, runtime, commits),
     assertOpen: () => closer.assertOpen(),
+    shared,
     onClose: (end) => {
       ends.push(end);
     },
-    close: () => closer.close(),
+    close: () => {
+      closing ??= close();
+      return closing;
+    },
   };
 }

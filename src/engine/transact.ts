@@ -12,7 +12,7 @@ import {
   toMilliseconds,
   withDeadline,
 } from "../core/index.ts";
-import type { Transaction, TransactOptions } from "./contract.ts";
+import type { Fence, Transaction, TransactOptions } from "./contract.ts";
 import type { Driver, RawCommit, RawCommitted, RawOutcome, SqlSession } from "./driver.ts";
 import type { Space } from "./encode-batch.ts";
 import type { GroupCommit } from "./group-commit.ts";
@@ -48,6 +48,8 @@ export class Transactor {
     if (!Number.isSafeInteger(attempts) || attempts < 1)
       throw invalidArgument("attempts", attempts, "a whole number of at least 1");
     const deadlineMs = toMilliseconds(options.deadline ?? "10s", "deadline", { min: 1 });
+    const fences = toFences(options.fence);
+    const guarded = fences.length === 0 ? fn : (tx: Transaction) => guardedBy(fences, tx, fn);
     using scope = withDeadline(this.#runtime, {
       deadlineMs,
       name: "transact",
@@ -63,7 +65,7 @@ export class Transactor {
           attempt,
           createTransactionView(attempt, space, scope.signal, number),
           lane,
-          fn,
+          guarded,
           scope.signal,
           inVain,
         );
@@ -98,7 +100,9 @@ export class Transactor {
         async () => await fn(createTransactionView(attempt, space, signal, 1)),
       );
       const outcome = await session.apply(attempt.toCommit());
-      if (!outcome.ok) throw refusedError(outcome);
+      if (!outcome.ok) {
+        throw (outcome.reason === "check" ? attempt.finalError(outcome.index) : undefined) ?? refusedError(outcome);
+      }
       attempt.settle(outcome);
       return value;
     } finally {
@@ -148,7 +152,9 @@ export class Transactor {
       const verdict = await this.#commits
         .submit({ ...attempt.toCommit(), mutations: [] }, lane, signal)
         .catch(() => undefined);
-      if (verdict && !verdict.ok) throw new Retry(error);
+      if (verdict && !verdict.ok) {
+        throw (verdict.reason === "check" ? attempt.finalError(verdict.index) : undefined) ?? new Retry(error);
+      }
       throw error;
     }
   }
@@ -163,7 +169,8 @@ export class Transactor {
     }
     if (outcome === "applied") return undefined;
     if (outcome.ok) return outcome;
-    throw outcome.reason === "check" ? new Retry(refusedError(outcome)) : refusedError(outcome);
+    if (outcome.reason !== "check") throw refusedError(outcome);
+    throw attempt.finalError(outcome.index) ?? new Retry(refusedError(outcome));
   }
 
   #submit(commit: RawCommit, lane: string, signal: AbortSignal): Promise<RawOutcome | "applied"> {
@@ -188,6 +195,24 @@ export class Transactor {
       "transact was called inside the function of another transaction of the same engine; pass that one's `tx` instead, it would not be part of it",
     );
   }
+}
+
+function toFences(given: TransactOptions["fence"]): readonly Fence[] {
+  if (given === undefined) return [];
+  const fences: readonly Fence[] = "guard" in given ? [given] : given;
+  if (!Array.isArray(fences) || fences.some((fence) => typeof fence?.guard !== "function"))
+    throw invalidArgument("fence", given, "a lock, a leadership or another fence, or an array of them");
+  return fences;
+}
+
+/** The checks of the fences come first, so that a fence that is lost is told from a conflict. */
+function guardedBy<T>(
+  fences: readonly Fence[],
+  tx: Transaction,
+  fn: (tx: Transaction) => T | Promise<T>,
+): T | Promise<T> {
+  for (const fence of fences) fence.guard(tx);
+  return fn(tx);
 }
 
 /** How long the answer to a commit that was sent before the deadline is waited for after it: certainty is worth a moment. */

@@ -7,10 +7,11 @@ import {
   type KeyPart,
   type KeyRange,
 } from "../core/index.ts";
-import type { AddOptions, AfterCommit, Offset, SetOptions, Sql, Topic, Transaction } from "./contract.ts";
+import type { AddOptions, AfterCommit, Check, Offset, SetOptions, Sql, Topic, Transaction } from "./contract.ts";
 import {
   encodeAdd,
   encodeAppend,
+  encodeCheck,
   encodeKeyIn,
   encodeKeysIn,
   encodeRangeIn,
@@ -53,6 +54,10 @@ class TransactionView implements Transaction {
     this.#space = space;
     this.signal = signal;
     this.attempt = number;
+  }
+
+  check(check: Check, options: { readonly otherwise?: () => Error } = {}): void {
+    this.#attempt.check(encodeCheck(check, this.#space, "check"), options.otherwise);
   }
 
   async get<V>(key: Key): Promise<V | undefined> {

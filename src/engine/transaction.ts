@@ -14,6 +14,7 @@ import type {
   Driver,
   RawAdd,
   RawAppend,
+  RawCheck,
   RawCommit,
   RawCommitted,
   RawDelete,
@@ -39,6 +40,8 @@ export class Attempt {
   readonly #ranges: RangeRead[] = [];
   readonly #writes = new Map<string, Write>();
   readonly #appends = new Map<string, Append>();
+  /** Checks that the function asked for by itself. They come first in the commit. */
+  readonly #checks: { readonly check: RawCheck; readonly otherwise: (() => Error) | undefined }[] = [];
   readonly #results: Result[] = [];
   #session: Promise<SqlSession> | undefined;
   #ended = false;
@@ -50,7 +53,7 @@ export class Attempt {
 
   /** Whether there is nothing that a commit could check or change. */
   get isTrivial(): boolean {
-    if (this.#writes.size > 0 || this.#appends.size > 0 || this.#session) return false;
+    if (this.#writes.size > 0 || this.#appends.size > 0 || this.#checks.length > 0 || this.#session) return false;
     // One read is one snapshot by itself.
     return this.#reads.size + this.#ranges.length <= 1 && (this.#ranges[0]?.pages ?? 1) <= 1;
   }
@@ -129,6 +132,16 @@ export class Attempt {
       if (reverse) end = covered.start;
       else start = covered.end;
     }
+  }
+
+  check(check: RawCheck, otherwise: (() => Error) | undefined): void {
+    this.assertActive();
+    this.#checks.push({ check, otherwise });
+  }
+
+  /** The error with which the transaction is to end because this check of its commit did not hold; `undefined`: an ordinary conflict. */
+  finalError(check: number): Error | undefined {
+    return this.#checks[check]?.otherwise?.();
   }
 
   set(mutation: RawSet | RawDelete): void {
@@ -230,6 +243,7 @@ export class Attempt {
   /** Everything read and written, as one commit. */
   toCommit(): RawCommit {
     const builder = new CommitBuilder(this.#driver.limits);
+    for (const { check } of this.#checks) builder.check(check);
     for (const { key, entry } of this.#reads.values())
       builder.check({ kind: "key", key, revision: entry?.revision ?? 0 });
     for (const read of this.#ranges) if (compareBytes(read.start, read.end) < 0) builder.check(toRangeCheck(read));

@@ -118,6 +118,7 @@ class Player {
         entries: check.entries.map((entry) => ({ ...entry, version: version(entry.version) })),
       };
     }
+    if ("present" in check) return check;
     return { key: check.key, version: check.version === undefined ? undefined : version(check.version) };
   }
 

@@ -22,12 +22,12 @@ export type Step =
   | { readonly call: "trim"; readonly topic: Topic; readonly before: number };
 
 /**
- * A key or a range as it is now, as it was `back` commits ago, or as it never was: `absent` (nothing there), `swapped` (an entry at
+ * A key or a range as it is now, as it was `back` commits ago, or as it never was: `absent` (nothing there), `present` (a key, at whatever version), `swapped` (an entry at
  * the version of another commit), `short` (an entry left out).
  */
 export interface CheckPlan {
   readonly of: { readonly key: Key } | { readonly range: KeyRange };
-  readonly as: "now" | "before" | "absent" | "swapped" | "short";
+  readonly as: "present" | "now" | "before" | "absent" | "swapped" | "short";
   readonly back: number;
 }
 
@@ -36,6 +36,7 @@ export function resolveCheck({ of, as, back }: CheckPlan, world: World): Check {
   const commit = as === "before" ? Math.max(0, world.commits - back) : world.commits;
   const range: KeyRange = "key" in of ? { key: of.key as Key } : of.range;
   const entries = as === "absent" ? [] : world.listAt(commit, range).map(({ key, version }) => ({ key, version }));
+  if (as === "present" && "key" in of) return { key: of.key as Key, present: true };
   const [first] = entries;
   if (as === "short") entries.pop();
   // Where something is, something was committed.
@@ -131,7 +132,7 @@ const check: fc.Arbitrary<CheckPlan> = fc.record({
   // Most hold, or hardly any batch with several would be applied.
   as: fc.oneof(
     { weight: 8, arbitrary: fc.constant("now" as const) },
-    { weight: 3, arbitrary: fc.constantFrom("before", "absent", "swapped", "short") },
+    { weight: 3, arbitrary: fc.constantFrom("present", "before", "absent", "swapped", "short") },
   ),
   back: fc.nat({ max: 6 }),
 });

@@ -150,6 +150,34 @@ const checks = facts("commit", {
     await refusesCheck(engine, check(second.version));
   },
 
+  "a check of presence holds at every version, and not for what is absent": async ({ engine, other }) => {
+    const check: Batch = { checks: [{ key: ["k"], present: true }], mutations: [{ set: ["seen"], value: 1 }] };
+    await refusesCheck(engine, check);
+    await engine.kv.set(["k"], 1);
+    assert.equal((await engine.kv.tryCommit(check)).ok, true);
+    await other.kv.set(["k"], 2);
+    assert.equal((await engine.kv.tryCommit({ checks: [{ key: ["k"], present: true }] })).ok, true);
+    assert.equal((await other.kv.tryCommit(check)).ok, true);
+    await other.kv.delete(["k"]);
+    await refusesCheck(engine, check);
+    await refusesCheck(engine, { checks: [{ key: ["k"], present: true }] });
+    assert.equal(await getValue(engine, ["seen"]), 1);
+  },
+
+  "a check of presence sees what the commits before it in the same flush did": async ({ engine }) => {
+    const present: Batch = { checks: [{ key: ["k"], present: true }], mutations: [{ add: ["passed"], delta: 1 }] };
+    const outcomes = await Promise.all([
+      engine.kv.tryCommit(present),
+      engine.kv.tryCommit({ mutations: [{ set: ["k"], value: 1 }] }),
+      engine.kv.tryCommit(present),
+      engine.kv.tryCommit({ mutations: [{ delete: ["k"] }] }),
+      engine.kv.tryCommit(present),
+    ]);
+    const passed = outcomes.filter(({ ok }, i) => ok && i % 2 === 0).length;
+    assert.equal((await getValue(engine, ["passed"])) ?? 0, passed);
+    assert.equal((await engine.kv.tryCommit(present)).ok, false);
+  },
+
   "a version that another client read or wrote is as good": async ({ engine, other }) => {
     const { version } = await engine.kv.set(["k"], 1);
     assert.equal(await getVersion(other, ["k"]), version);

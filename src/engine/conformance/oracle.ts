@@ -69,6 +69,7 @@ export class Oracle {
   }
 
   #holds(check: Check): boolean {
+    if ("present" in check) return this.get(check.key) !== undefined;
     if ("key" in check) return this.get(check.key)?.version === check.version;
     const found = this.list(check.range);
     return (

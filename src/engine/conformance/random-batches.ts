@@ -60,6 +60,7 @@ function randomCheck(chance: Chance, { version, entries, old }: Knowledge): Chec
     return { range, entries: chance.hits(0.85) ? known : known.filter(() => chance.hits(0.7)) };
   }
   const key = chance.pick(fewKeys);
+  if (chance.hits(0.15)) return { key, present: true };
   return { key, version: chance.hits(0.8) ? version(key) : chance.hits(0.5) ? old() : undefined };
 }
 

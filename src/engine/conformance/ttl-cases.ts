@@ -151,6 +151,9 @@ const expiry = facts("ttl", {
     assert.deepEqual(await engine.kv.tryCommit({ checks: [{ key: ["k"], version }] }), refused);
     const range = { prefix: [] };
     assert.deepEqual(await engine.kv.tryCommit({ checks: [{ range, entries: [{ key: ["k"], version }] }] }), refused);
+    assert.deepEqual(await engine.kv.tryCommit({ checks: [{ key: ["k"], present: true }] }), refused);
+    const late = { checks: [{ key: ["k"], present: true as const }], mutations: [{ set: ["late"], value: 1 }] };
+    assert.deepEqual(await engine.kv.tryCommit(late), refused);
     const absent = await engine.kv.tryCommit({
       checks: [
         { key: ["k"], version: undefined },

@@ -3,7 +3,14 @@ import { after, before, test } from "node:test";
 import pg from "pg";
 import { skipWithoutPostgres, startPostgres } from "../../../test/servers/postgres.ts";
 import { compareBytes, encodeInteger, fromHex, systemRuntime, toHex } from "../../core/index.ts";
-import type { RawBound, RawCheck, RawCommit, RawMutation, RawOutcome } from "../driver.ts";
+import {
+  anyRevision,
+  type RawBound,
+  type RawCheck,
+  type RawCommit,
+  type RawMutation,
+  type RawOutcome,
+} from "../driver.ts";
 import { applyCommit, isExpired, type Store, type StoredEntry } from "../evaluate.ts";
 import { seededRuntime } from "../testing/seeded.ts";
 import { planFlush } from "./commit.ts";
@@ -229,6 +236,7 @@ class Generator {
     if (this.#chance(0.6)) {
       const key = this.#pick(keys);
       const entry = model.get(key);
+      if (this.#chance(0.2)) return { kind: "key", key, revision: anyRevision };
       return {
         kind: "key",
         key,

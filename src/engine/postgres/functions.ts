@@ -19,9 +19,13 @@ export function commitFunctions(names: Names): string[] {
     appendSomeFunction(names),
     heldFunction(names),
     writeFunction(names),
-    commitFunction(names),
-    verifyFunction(names),
+    ...checkingFunctions(names),
   ];
+}
+
+/** Those that evaluate checks of keys. */
+export function checkingFunctions(names: Names): string[] {
+  return [commitFunction(names), verifyFunction(names)];
 }
 
 /**
@@ -257,7 +261,7 @@ BEGIN${begin(names)}
       _t := _slot[i];
       CASE _op[i]
       WHEN 1 THEN
-        IF _revision[_t] <> _x[i] THEN
+        IF (_x[i] >= 0 AND _revision[_t] <> _x[i]) OR (_x[i] < 0 AND _revision[_t] = 0) THEN
           _failed := 1 + 4 * _at[i];
           EXIT;
         END IF;
@@ -361,7 +365,7 @@ BEGIN
       LEFT JOIN LATERAL (
         SELECT k.revision FROM ${s}.kv k WHERE k.key = u.key AND (k.expires IS NULL OR k.expires > _now) OFFSET 0
       ) e ON true
-      WHERE coalesce(e.revision, 0) <> u.revision
+      WHERE CASE WHEN u.revision < 0 THEN e.revision IS NULL ELSE coalesce(e.revision, 0) <> u.revision END
     )
     || array(SELECT -u.i FROM unnest(_held) WITH ORDINALITY u(held, i) WHERE NOT u.held);
 END $$`;

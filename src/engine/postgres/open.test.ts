@@ -9,7 +9,7 @@ import type { Lease } from "./connection.ts";
 import { createPostgresDriver, openPostgres, type PostgresOptions } from "./index.ts";
 import { namesOf } from "./names.ts";
 import { createOwnPool } from "./own-pool.ts";
-import { migrate } from "./schema.ts";
+import { migrate, schemaVersion } from "./schema.ts";
 import { checkServer } from "./server-check.ts";
 
 const skip = skipWithoutPostgres();
@@ -130,7 +130,7 @@ test("clients that open an empty database at once all find one schema", { skip }
     Array.from({ length: 5 }, () => createPostgresDriver({ url: server.url, schema: "crowd" })),
   );
   const { rows } = await admin.query("SELECT version FROM crowd.meta");
-  assert.deepEqual(rows, [{ version: 1 }]);
+  assert.deepEqual(rows, [{ version: schemaVersion }]);
   await Promise.all(drivers.map((driver) => driver.close()));
 });
 
@@ -138,7 +138,7 @@ test("a schema from the future is refused and left alone", { skip }, async () =>
   const first = await createPostgresDriver({ url: server.url, schema: "future" });
   await first.close();
   await admin.query("UPDATE future.meta SET version = 99");
-  await refused({ url: server.url, schema: "future" }, "UNSUPPORTED", "99", "1", "future");
+  await refused({ url: server.url, schema: "future" }, "UNSUPPORTED", "99", String(schemaVersion), "future");
   assert.deepEqual((await admin.query("SELECT version, forgotten FROM future.meta")).rows, [
     { version: 99, forgotten: "0" },
   ]);

@@ -1,15 +1,15 @@
 import { UnsupportedError } from "../../core/index.ts";
 import type { Lease } from "./connection.ts";
-import { commitFunctions } from "./functions.ts";
+import { checkingFunctions, commitFunctions } from "./functions.ts";
 import type { Names } from "./names.ts";
 import { readFunctions } from "./read-functions.ts";
 import { upkeepFunctions } from "./upkeep-functions.ts";
 
 /** The schema that this code reads and writes. */
-export const schemaVersion = 1;
+export const schemaVersion = 2;
 
 /** The steps from each version to the next; the first one makes the schema. */
-const migrations: readonly ((names: Names) => string[])[] = [firstVersion];
+const migrations: readonly ((names: Names) => string[])[] = [firstVersion, presenceChecks];
 
 /**
  * Brings the schema to this version, creating it if need be. Clients that start together do it one after another, under a lock.
@@ -85,4 +85,9 @@ function firstVersion(names: Names): string[] {
     ...readFunctions(names),
     ...upkeepFunctions(names),
   ];
+}
+
+/** Checks of presence came: the functions that evaluate checks learn them. */
+function presenceChecks(names: Names): string[] {
+  return checkingFunctions(names).map((text) => text.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION"));
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { CorruptionError } from "../../core/index.ts";
-import type { RawCommit, RawOutcome } from "../driver.ts";
+import { anyRevision, type RawCommit, type RawOutcome } from "../driver.ts";
 import { decodeCommits, decodeOutcomes, encodeCommits, encodeOutcomes } from "./frames.ts";
 
 const blob = fc.uint8Array({ maxLength: 20 });
@@ -14,7 +14,11 @@ const bound = fc.option(
   },
 );
 const check = fc.oneof(
-  fc.record({ kind: fc.constant("key" as const), key: blob, revision: fc.maxSafeNat() }),
+  fc.record({
+    kind: fc.constant("key" as const),
+    key: blob,
+    revision: fc.oneof(fc.maxSafeNat(), fc.constant(anyRevision)),
+  }),
   fc
     .record({ start: blob, end: blob, entries: fc.array(fc.tuple(blob, fc.maxSafeNat()), { maxLength: 4 }) })
     .map(({ start, end, entries }) => ({
@@ -96,7 +100,7 @@ test("a frame that was cut short is corrupt", () => {
 });
 
 test("what cannot be encoded leaves nothing behind in the next frame", () => {
-  const bad: RawCommit = { checks: [{ kind: "key", key: Uint8Array.of(1), revision: -1 }], mutations: [], bytes: 0 };
+  const bad: RawCommit = { checks: [{ kind: "key", key: Uint8Array.of(1), revision: -2 }], mutations: [], bytes: 0 };
   assert.throws(() => encodeCommits([bad]), RangeError);
   assert.deepEqual(decodeCommits(encodeCommits([])), []);
 });

@@ -1,5 +1,6 @@
 import { ByteReader, ByteWriter, CorruptionError } from "../../core/index.ts";
 import type { RawAdd, RawBound, RawCheck, RawCommit, RawMutation, RawOutcome, RawRefused, RawSum } from "../driver.ts";
+import { anyRevision } from "../driver.ts";
 
 /*
  * Commits and their outcomes as one ArrayBuffer each, transferred between the threads: cloning the 64 small arrays of a typical
@@ -95,6 +96,7 @@ const tag = {
   refusedCeiling: 10,
   refusedNotInteger: 11,
   refusedOverflow: 12,
+  presenceCheck: 13,
 } as const;
 
 const clocks = ["none", "ms", "us"] as const;
@@ -103,6 +105,10 @@ const noBound = 255;
 
 function writeCheck(check: RawCheck): void {
   if (check.kind === "key") {
+    if (check.revision === anyRevision) {
+      writer.u8(tag.presenceCheck).bytes(check.key);
+      return;
+    }
     writer.u8(tag.keyCheck).bytes(check.key).u64(check.revision);
     return;
   }
@@ -113,7 +119,9 @@ function writeCheck(check: RawCheck): void {
 }
 
 function readCheck(reader: ByteReader): RawCheck {
-  if (reader.u8() === tag.keyCheck) return { kind: "key", key: reader.bytes(), revision: reader.u64() };
+  const kind = reader.u8();
+  if (kind === tag.keyCheck) return { kind: "key", key: reader.bytes(), revision: reader.u64() };
+  if (kind === tag.presenceCheck) return { kind: "key", key: reader.bytes(), revision: anyRevision };
   const start = reader.bytes();
   const end = reader.bytes();
   const keys = new Array<Uint8Array>(reader.u32());

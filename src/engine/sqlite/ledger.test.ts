@@ -2,7 +2,14 @@ import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import fc from "fast-check";
 import { encodeInteger, OutcomeUnknownError, UnavailableError } from "../../core/index.ts";
-import type { RawBound, RawCheck, RawCommit, RawMutation, RawOutcome } from "../driver.ts";
+import {
+  anyRevision,
+  type RawBound,
+  type RawCheck,
+  type RawCommit,
+  type RawMutation,
+  type RawOutcome,
+} from "../driver.ts";
 import { applyCommit } from "../evaluate.ts";
 import { Database, type Statement } from "./database.ts";
 import { Ledger } from "./ledger.ts";
@@ -51,7 +58,13 @@ const mutation: fc.Arbitrary<RawMutation> = fc.oneof(
   }),
 );
 /** What is checked is taken from the present state, more or less: checks that never hold would test little. */
-const wish = fc.record({ range: fc.boolean(), from: name, to: name, spoil: fc.integer({ min: 0, max: 3 }) });
+const wish = fc.record({
+  range: fc.boolean(),
+  present: fc.boolean(),
+  from: name,
+  to: name,
+  spoil: fc.integer({ min: 0, max: 3 }),
+});
 const step = fc.record({
   commits: fc.array(
     fc.record({
@@ -70,13 +83,14 @@ const step = fc.record({
 });
 
 function toCheck(
-  wished: { range: boolean; from: Uint8Array; to: Uint8Array; spoil: number },
+  wished: { range: boolean; present: boolean; from: Uint8Array; to: Uint8Array; spoil: number },
   store: DumbStore,
   now: number,
 ): RawCheck {
   const spoil = wished.spoil === 0 ? 1 : 0;
   if (!wished.range) {
     const [found] = store.range(wished.from, Buffer.concat([wished.from, Buffer.of(0)]), 1, now);
+    if (wished.present) return { kind: "key", key: wished.from, revision: anyRevision };
     return { kind: "key", key: wished.from, revision: (found?.revision ?? 0) + spoil };
   }
   const found = store.range(wished.from, wished.to, 1000, now);
