@@ -61,3 +61,4 @@ export { type ByteRange, encodeRange, type KeyRange, type KeySpan } from "./key-
 export { compareKeys, decodeKey, encodeKey, type Key, type KeyPart, keyName } from "./keys.ts";
 export { renderValue } from "./render.ts";
 export { type Clock, type Random, type Runtime, sleep, systemRuntime, type Timer, type Timers } from "./runtime.ts";
+export { type SchemaIssue, type SchemaResult, type StandardSchema, validate } from "./schema.ts";

@@ -79,3 +79,4 @@ export type {
 export { anyRevision } from "./driver.ts";
 export { createEngine, type EngineOptions, transactInSession } from "./engine.ts";
 export { applyCommit, isExpired, resolveBound, type Store, type StoredEntry } from "./evaluate.ts";
+export { EngineClock } from "./layers/engine-clock.ts";
