@@ -1,6 +1,7 @@
-import { fullJitter, isAshlarError, raceAbort, sleep } from "../../core/index.ts";
+import { raceAbort } from "../../core/index.ts";
 import type { Engine } from "../../engine/index.ts";
 import { leaseKey } from "./keys.ts";
+import { untilAbsent } from "./waiting.ts";
 
 /** Waits for the end of other processes' leases: one watch for each lease, however many wait for it. */
 export class Departures {
@@ -19,7 +20,7 @@ export class Departures {
     let watched = this.#watched.get(id);
     if (!watched) {
       const controller = new AbortController();
-      watched = { gone: this.#watch(id, controller.signal), controller, waiting: 0 };
+      watched = { gone: untilAbsent(this.#root, leaseKey(id), controller.signal), controller, waiting: 0 };
       watched.gone.catch(() => {});
       this.#watched.set(id, watched);
     }
@@ -37,24 +38,5 @@ export class Departures {
   close(): void {
     for (const { controller } of this.#watched.values()) controller.abort();
     this.#watched.clear();
-  }
-
-  async #watch(id: string, signal: AbortSignal): Promise<void> {
-    for (let failures = 0; ; failures++) {
-      try {
-        let first = true;
-        for await (const changes of this.#root.kv.watch({ key: leaseKey(id) }, { signal })) {
-          failures = 0;
-          if ((first && changes.length === 0) || changes.some(({ deleted }) => deleted)) return;
-          first = false;
-        }
-      } catch (error) {
-        if (signal.aborted || (isAshlarError(error) && !error.retryable)) throw error;
-      }
-      await sleep(this.#root.runtime, fullJitter(this.#root.runtime, failures, { base: 10, cap: 1000 }), {
-        signal,
-        ref: false,
-      });
-    }
   }
 }

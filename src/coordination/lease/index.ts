@@ -1,2 +1,3 @@
 /** Leases: what a process owns, it owns for as long as its lease lasts. Locks, leaderships and registrations stand on them. */
 export { type Lease, type Leases, leasesOf } from "./leases.ts";
+export { firstOf, untilAbsent, watchUntil } from "./waiting.ts";

@@ -1,0 +1,108 @@
+import { linkSignals } from "../../core/index.ts";
+import type { Engine, Entry as StoredEntry } from "../../engine/index.ts";
+import { firstOf, type Leases, untilAbsent, watchUntil } from "../lease/index.ts";
+import type { Claim } from "./claim.ts";
+import type { Denial, LockCommits } from "./commits.ts";
+import type { Entry, Resource, Share } from "./resource.ts";
+
+/**
+ * The wait for one's turn. Each claim watches the one before it, and only the first one what is held, so giving something back wakes at most two, whoever waits behind
+ * them. Who stands in the way under a lease that has ended is removed by the one that it keeps waiting.
+ */
+export class Queue {
+  readonly #root: Engine;
+  readonly #leases: Leases;
+  readonly #commits: LockCommits;
+
+  constructor(root: Engine, leases: Leases, commits: LockCommits) {
+    this.#root = root;
+    this.#leases = leases;
+    this.#commits = commits;
+  }
+
+  /**
+   * Waits until the claim has been granted. Resolves with its tokens; `undefined`: it has lost its place and must begin anew.
+   * @throws the reason of the signal, or of the lease's if that has ended
+   */
+  async turn(claim: Claim, given: AbortSignal): Promise<readonly number[] | undefined> {
+    using linked = linkSignals(given, claim.lease.signal);
+    const { signal } = linked;
+    for (const share of claim.shares) await this.#becomeFirst(claim, share, signal);
+    for (;;) {
+      const outcome = await this.#commits.take(claim, signal);
+      if ("tokens" in outcome) return outcome.tokens;
+      const denial: Denial = outcome;
+      if (denial.because === "full") await this.#untilSomethingChanges(claim, denial.share, signal);
+      // Handed over by the one who held it, or tidied away by mistake of the clock.
+      else return denial.because === "queue" ? await this.#commits.renewTokens(claim, signal) : undefined;
+    }
+  }
+
+  /** Removes the holders of a resource whose leases have ended. Resolves with whether there were any. */
+  async clear(resource: Resource, signal: AbortSignal): Promise<boolean> {
+    let cleared = false;
+    for (const entry of await this.#held(resource, signal)) {
+      const lease = await this.#root.kv.get(this.#leases.keyOf(entry.value.lease), { signal });
+      if (!lease) cleared = (await this.#commits.purge(resource, entry, true)) || cleared;
+    }
+    return cleared;
+  }
+
+  async #becomeFirst(claim: Claim, share: Share, signal: AbortSignal): Promise<void> {
+    const { resource } = share;
+    const own = claim.placeKey(share);
+    const before = { prefix: this.#commits.keys.queue(resource), end: own };
+    for (;;) {
+      const [previous] = await Array.fromAsync(this.#root.kv.list<Entry>(before, { limit: 1, reverse: true, signal }));
+      if (!previous) return;
+      const { lease } = previous.value;
+      const dead = await firstOf(signal, [
+        (until) => untilAbsent(this.#root, previous.key, until).then(() => false),
+        ...(lease === claim.lease.id
+          ? []
+          : [(until: AbortSignal) => this.#leases.gone(lease, { signal: until }).then(() => true)]),
+      ]);
+      if (dead) await this.#commits.purge(resource, previous, false);
+    }
+  }
+
+  /** Until something that is held is given back, or one who holds it is gone and has been cleared away. */
+  async #untilSomethingChanges(claim: Claim, { resource, weight }: Share, signal: AbortSignal): Promise<void> {
+    const held = await this.#held(resource, signal);
+    const used = held.reduce((sum, entry) => sum + entry.value.weight, 0);
+    if (used + weight <= resource.permits) return;
+    const leases = new Set(held.map(({ value }) => value.lease));
+    leases.delete(claim.lease.id);
+    const dead = await firstOf<string | undefined>(signal, [
+      (until) => this.#untilOneIsGone(resource, held, until),
+      ...[...leases].map(
+        (lease) => (until: AbortSignal) => this.#leases.gone(lease, { signal: until }).then(() => lease),
+      ),
+    ]);
+    if (dead === undefined) return;
+    for (const entry of held) if (entry.value.lease === dead) await this.#commits.purge(resource, entry, true);
+  }
+
+  async #untilOneIsGone(
+    resource: Resource,
+    held: readonly StoredEntry<Entry>[],
+    signal: AbortSignal,
+  ): Promise<undefined> {
+    const claims = held.map(({ key }) => key.at(-1));
+    const range = { prefix: this.#commits.keys.allHeld(resource) };
+    await watchUntil(
+      this.#root,
+      range,
+      (changes, first) => {
+        if (!first) return changes.some(({ deleted }) => deleted);
+        const present = new Set(changes.map(({ key }) => key.at(-1)));
+        return claims.some((claim) => !present.has(claim));
+      },
+      signal,
+    );
+  }
+
+  #held(resource: Resource, signal: AbortSignal): Promise<StoredEntry<Entry>[]> {
+    return Array.fromAsync(this.#root.kv.list<Entry>({ prefix: this.#commits.keys.allHeld(resource) }, { signal }));
+  }
+}
