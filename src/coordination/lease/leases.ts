@@ -27,6 +27,8 @@ export interface Leases {
    * @throws LimitError more than 16 different times to live at once
    */
   acquire(ttl: Duration, options?: { readonly signal?: AbortSignal }): Promise<Lease>;
+  /** Whether the lease with this id, of whichever process, lasts. */
+  lives(id: string, options?: { readonly signal?: AbortSignal }): Promise<boolean>;
   /** Resolves when the lease with this id, of whichever process, has ended; at once if it never was. Rejects with the signal's reason. */
   gone(id: string, options: { readonly signal: AbortSignal }): Promise<void>;
   /** The key of a lease at the root of the store, for checks: present while the lease lasts, absent for ever afterwards. */
@@ -94,6 +96,10 @@ class ProcessLeases implements Leases, AsyncDisposable {
     this.#closer.assertOpen();
     lease.retain();
     return lease;
+  }
+
+  async lives(id: string, options: { readonly signal?: AbortSignal } = {}): Promise<boolean> {
+    return (await this.#root.kv.get(leaseKey(id), options)) !== undefined;
   }
 
   gone(id: string, { signal }: { readonly signal: AbortSignal }): Promise<void> {

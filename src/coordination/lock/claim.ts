@@ -13,6 +13,8 @@ export class Claim {
   place: number | undefined;
   /** Resolves when its latest commit has been answered, one way or the other. */
   settled: Promise<void> = Promise.resolve();
+  /** Whether a commit of it has been applied, also one whose answer came when nobody waited for it any more. */
+  written = false;
   /** Whether a commit of it may still arrive, its answer having been lost. */
   doubtful = false;
 

@@ -103,7 +103,12 @@ export class Claims implements AsyncDisposable {
           if (!granted) void this.#abandon(claim);
         }
         if (granted)
-          return new ClaimHold(this.root, { claim, tokens: granted, giveBack: (held) => this.#giveBack(held) });
+          return new ClaimHold(this.root, {
+            claim,
+            tokens: granted,
+            giveBack: (held) => this.#giveBack(held),
+            giveTo: (held, owner) => this.commits.handOver(held, owner),
+          });
         if (!options.wait) return undefined;
       } catch (error) {
         if (signal.aborted) throw signal.reason;
@@ -138,8 +143,7 @@ export class Claims implements AsyncDisposable {
   async #abandon(claim: Claim): Promise<void> {
     await claim.settled;
     let voided = false;
-    // A claim that never waited and whose every commit was answered has left nothing.
-    if (claim.doubtful || claim.place !== undefined) {
+    if (claim.doubtful || claim.written) {
       await this.#untilDone(claim, async () => {
         if (claim.doubtful && !voided) {
           await this.commits.void(claim);

@@ -1,4 +1,4 @@
-import { isAshlarError, type Key, raceAbort } from "../../core/index.ts";
+import { InvalidStateError, isAshlarError, type Key, raceAbort } from "../../core/index.ts";
 import type { Check, Committed, Engine, Mutation, Refusal, Entry as StoredEntry } from "../../engine/index.ts";
 import type { Leases } from "../lease/index.ts";
 import type { Claim } from "./claim.ts";
@@ -93,6 +93,32 @@ export class LockCommits {
     if (outcome.ok) this.#forgetUnused(claim, outcome);
   }
 
+  /** Gives what a claim holds to the first in the queue of that owner, whose process lives; both need the same. Resolves with whether there was one. */
+  async handOver(claim: Claim, owner: string): Promise<boolean> {
+    const [share, ...others] = claim.shares;
+    if (!share || others.length > 0)
+      throw new InvalidStateError("only a single lock can be handed over, not several at once");
+    const { resource, weight } = share;
+    const prefix = this.keys.queue(resource);
+    for await (const { key, value, version } of this.#root.kv.list<Entry>({ prefix })) {
+      if (value.owner !== owner || value.weight !== weight) continue;
+      const outcome = await this.#root.kv.tryCommit({
+        checks: [
+          { key: claim.heldKey(share), present: true },
+          { key, version },
+          { key: this.#leases.keyOf(value.lease), present: true },
+        ],
+        mutations: [
+          { delete: claim.heldKey(share) },
+          { delete: key },
+          { set: this.keys.held(resource, key.at(-1) as string), value },
+        ],
+      });
+      if (outcome.ok) return true;
+    }
+    return false;
+  }
+
   /** After this nothing of the claim will ever arrive that is not there already. */
   async void(claim: Claim): Promise<void> {
     await this.#root.kv.set(this.keys.voided(claim.id), true, { ttl: "1h" });
@@ -143,10 +169,16 @@ export class LockCommits {
     batch: { readonly checks: Check[]; readonly mutations: Mutation[] },
     signal: AbortSignal,
   ): Promise<Committed | { readonly ok: false; readonly refusal: Refusal }> {
-    const committing = this.#root.kv.tryCommit(batch).catch((error: unknown) => {
-      if (!isAshlarError(error) || !error.definite) claim.doubtful = true;
-      throw error;
-    });
+    const committing = this.#root.kv.tryCommit(batch).then(
+      (outcome) => {
+        claim.written ||= outcome.ok;
+        return outcome;
+      },
+      (error: unknown) => {
+        if (!isAshlarError(error) || !error.definite) claim.doubtful = true;
+        throw error;
+      },
+    );
     // Who gives up waits for the answer before tidying up.
     claim.settled = committing.then(
       () => {},

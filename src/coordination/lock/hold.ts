@@ -18,6 +18,8 @@ export interface Hold extends Fence, AsyncDisposable {
   readonly held: boolean;
   /** Milliseconds for which it can surely be relied on without another renewal; 0 after the release. */
   readonly remaining: number;
+  /** The id of the lease under which it is held, for those who wait for its end. */
+  readonly lease: string;
   /**
    * Gives it back. Tries again while the engine is away, until the lease would have ended anyhow; never throws for that. Harmless when repeated: all calls
    * resolve when it is given back.
@@ -31,6 +33,7 @@ export class ClaimHold implements Hold {
   readonly #root: Engine;
   readonly #claim: Claim;
   readonly #giveBack: (claim: Claim) => Promise<void>;
+  readonly #giveTo: (claim: Claim, owner: string) => Promise<boolean>;
   readonly #controller = new AbortController();
   readonly #unlink: () => void;
   #releasing: Promise<void> | undefined;
@@ -41,15 +44,21 @@ export class ClaimHold implements Hold {
       readonly claim: Claim;
       readonly tokens: readonly number[];
       readonly giveBack: (claim: Claim) => Promise<void>;
+      readonly giveTo: (claim: Claim, owner: string) => Promise<boolean>;
     },
   ) {
     this.#root = root;
     this.#claim = options.claim;
     this.tokens = options.tokens;
     this.#giveBack = options.giveBack;
+    this.#giveTo = options.giveTo;
     const linked = linkSignals(this.#claim.lease.signal, this.#controller.signal);
     this.signal = linked.signal;
     this.#unlink = () => linked[Symbol.dispose]();
+  }
+
+  get lease(): string {
+    return this.#claim.lease.id;
   }
 
   get token(): number {
@@ -71,6 +80,19 @@ export class ClaimHold implements Hold {
     const own = this.#root.join(tx);
     for (const share of this.#claim.shares)
       own.check({ key: this.#claim.heldKey(share), present: true }, { otherwise: () => this.#lost() });
+  }
+
+  /**
+   * Gives it to the first in the queue who goes by this name, ahead of the others. Resolves with whether there was one; if not, it is held as before.
+   * @throws OutcomeUnknownError the answer was lost: release it in any case
+   */
+  async handOver(owner: string): Promise<boolean> {
+    if (!this.held) throw this.#error("there is nothing to hand over");
+    if (!(await this.#giveTo(this.#claim, owner))) return false;
+    this.#unlink();
+    // What is left to do is to let go of the lease.
+    await this.release();
+    return true;
   }
 
   release(): Promise<void> {

@@ -37,6 +37,12 @@ export interface Lock extends Hold {
   readonly names: readonly string[];
   /** The fencing token of each name; `token` is that of the first. */
   readonly tokens: Readonly<Record<string, number>>;
+  /**
+   * Gives the lock to the first in the queue whose `owner` this is, ahead of all others. Resolves with whether there was one; if not, it is held as before.
+   * @throws InvalidStateError it is several locks at once
+   * @throws OutcomeUnknownError the answer was lost; release the lock then in any case
+   */
+  handOver(owner: string): Promise<boolean>;
 }
 
 /** Locks of one commit at most. */
@@ -109,6 +115,14 @@ class HeldLock implements Lock {
 
   get remaining(): number {
     return this.#hold.remaining;
+  }
+
+  get lease(): string {
+    return this.#hold.lease;
+  }
+
+  handOver(owner: string): Promise<boolean> {
+    return this.#hold.handOver(owner);
   }
 
   guard(tx: Parameters<Hold["guard"]>[0]): void {

@@ -42,8 +42,8 @@ export class Queue {
   async clear(resource: Resource, signal: AbortSignal): Promise<boolean> {
     let cleared = false;
     for (const entry of await this.#held(resource, signal)) {
-      const lease = await this.#root.kv.get(this.#leases.keyOf(entry.value.lease), { signal });
-      if (!lease) cleared = (await this.#commits.purge(resource, entry, true)) || cleared;
+      if (!(await this.#leases.lives(entry.value.lease, { signal })))
+        cleared = (await this.#commits.purge(resource, entry, true)) || cleared;
     }
     return cleared;
   }

@@ -35,7 +35,7 @@ export async function stateOf(
     >) {
       let lives = alive.get(value.lease);
       if (lives === undefined) {
-        lives = (await claims.root.kv.get(claims.leases.keyOf(value.lease), options)) !== undefined;
+        lives = await claims.leases.lives(value.lease, options);
         alive.set(value.lease, lives);
       }
       found.push({ owner: value.owner, weight: value.weight, since: value.since, alive: lives });

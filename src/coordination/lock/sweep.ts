@@ -71,7 +71,7 @@ export class Sweep {
     const { lease } = entry.value;
     let lives = alive.get(lease);
     if (lives === undefined) {
-      lives = (await this.#root.kv.get(this.#leases.keyOf(lease))) !== undefined;
+      lives = await this.#leases.lives(lease);
       alive.set(lease, lives);
     }
     // How many permits there are does not matter to what is given back.
