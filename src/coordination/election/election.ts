@@ -113,7 +113,9 @@ class EngineElection implements Election {
     this.#key = [name, "leader"];
   }
 
-  async campaign(options: { readonly timeout?: Duration; readonly signal?: AbortSignal } = {}): Promise<Leadership> {
+  async campaign(
+    options: { readonly timeout?: Duration; readonly signal?: AbortSignal } = {},
+  ): Promise<EngineLeadership> {
     this.#closer.assertOpen();
     using linked = linkSignals(this.#closing.signal, options.signal);
     const { signal } = linked;
@@ -141,10 +143,10 @@ class EngineElection implements Election {
       const leadership = await this.#campaignWithStandby(options);
       try {
         const result = await fn(leadership);
-        if (leadership.held) return result;
+        if (!leadership.lost) return result;
       } catch (error) {
         // Lost in the middle: what `fn` throws because of that is no failure of it.
-        if (leadership.held || this.#closer.closed) throw error;
+        if (!leadership.lost || this.#closer.closed) throw error;
       } finally {
         await leadership.resign();
       }
@@ -190,7 +192,7 @@ class EngineElection implements Election {
     return this.close();
   }
 
-  async #campaignWithStandby({ signal, standby }: LeadOptions): Promise<Leadership> {
+  async #campaignWithStandby({ signal, standby }: LeadOptions): Promise<EngineLeadership> {
     if (!standby) return await this.campaign(signal ? { signal } : {});
     const waiting = new AbortController();
     using linked = linkSignals(waiting.signal, signal);
@@ -280,6 +282,11 @@ class EngineLeadership implements Leadership {
 
   get held(): boolean {
     return this.#resigning === undefined && this.#lock.held;
+  }
+
+  /** Whether it was lost rather than resigned. */
+  get lost(): boolean {
+    return this.signal.aborted || (this.#resigning === undefined && !this.#lock.held);
   }
 
   guard(tx: Transaction): void {

@@ -5,8 +5,11 @@ import type { Claim } from "./claim.ts";
 import type { Denial, LockCommits } from "./commits.ts";
 import type { Entry, Resource, Share } from "./resource.ts";
 
+/** What ended a wait. */
+type Event = "changed" | "granted" | { readonly dead: string };
+
 /**
- * The wait for one's turn. Each claim watches the one before it, and only the first one what is held, so giving something back wakes at most two, whoever waits behind
+ * The wait for one's turn. Each claim watches itself (somebody may hand over to it) and the one before it, and only the first one what is held, so giving something back wakes at most two, whoever waits behind
  * them. Who stands in the way under a lease that has ended is removed by the one that it keeps waiting.
  */
 export class Queue {
@@ -55,39 +58,50 @@ export class Queue {
     for (;;) {
       const [previous] = await Array.fromAsync(this.#root.kv.list<Entry>(before, { limit: 1, reverse: true, signal }));
       if (!previous) return;
-      const { lease } = previous.value;
-      const dead = await firstOf(signal, [
-        (until) => untilAbsent(this.#root, previous.key, until).then(() => false),
-        ...(lease === claim.lease.id
-          ? []
-          : [(until: AbortSignal) => this.#leases.gone(lease, { signal: until }).then(() => true)]),
-      ]);
-      if (dead) await this.#commits.purge(resource, previous, false);
+      const event = await this.#firstEvent(claim, share, signal, [previous.value.lease], (until) =>
+        untilAbsent(this.#root, previous.key, until),
+      );
+      // Taking it will tell whether it has been granted.
+      if (event === "granted") return;
+      if (event !== "changed") await this.#commits.purge(resource, previous, false);
     }
   }
 
   /** Until something that is held is given back, or one who holds it is gone and has been cleared away. */
-  async #untilSomethingChanges(claim: Claim, { resource, weight }: Share, signal: AbortSignal): Promise<void> {
+  async #untilSomethingChanges(claim: Claim, share: Share, signal: AbortSignal): Promise<void> {
+    const { resource, weight } = share;
     const held = await this.#held(resource, signal);
     const used = held.reduce((sum, entry) => sum + entry.value.weight, 0);
     if (used + weight <= resource.permits) return;
-    const leases = new Set(held.map(({ value }) => value.lease));
-    leases.delete(claim.lease.id);
-    const dead = await firstOf<string | undefined>(signal, [
-      (until) => this.#untilOneIsGone(resource, held, until),
-      ...[...leases].map(
-        (lease) => (until: AbortSignal) => this.#leases.gone(lease, { signal: until }).then(() => lease),
-      ),
-    ]);
-    if (dead === undefined) return;
-    for (const entry of held) if (entry.value.lease === dead) await this.#commits.purge(resource, entry, true);
+    const leases = held.map(({ value }) => value.lease);
+    const event = await this.#firstEvent(claim, share, signal, leases, (until) =>
+      this.#untilOneIsGone(resource, held, until),
+    );
+    if (event === "changed" || event === "granted") return;
+    for (const entry of held) if (entry.value.lease === event.dead) await this.#commits.purge(resource, entry, true);
   }
 
-  async #untilOneIsGone(
-    resource: Resource,
-    held: readonly StoredEntry<Entry>[],
+  /** Waits for the change, for the claim to be granted by another, or for the end of one of the leases. */
+  #firstEvent(
+    claim: Claim,
+    share: Share,
     signal: AbortSignal,
-  ): Promise<undefined> {
+    leases: readonly string[],
+    change: (signal: AbortSignal) => Promise<void>,
+  ): Promise<Event> {
+    const others = new Set(leases);
+    // The end of its own lease ends the wait anyhow.
+    others.delete(claim.lease.id);
+    return firstOf<Event>(signal, [
+      (until) => change(until).then(() => "changed"),
+      (until) => untilAbsent(this.#root, claim.placeKey(share), until).then(() => "granted"),
+      ...[...others].map(
+        (dead) => (until: AbortSignal) => this.#leases.gone(dead, { signal: until }).then(() => ({ dead })),
+      ),
+    ]);
+  }
+
+  async #untilOneIsGone(resource: Resource, held: readonly StoredEntry<Entry>[], signal: AbortSignal): Promise<void> {
     const claims = held.map(({ key }) => key.at(-1));
     const range = { prefix: this.#commits.keys.allHeld(resource) };
     await watchUntil(
