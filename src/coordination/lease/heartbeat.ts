@@ -95,6 +95,7 @@ export class Heartbeat {
         left.delete(gone);
       } catch {
         // Each lease counts the time by itself.
+        for (const lease of batch) lease.failed();
         return false;
       } finally {
         timer.cancel();

@@ -1,5 +1,6 @@
 import { type Key, LeaseLostError, type Runtime, type Timer } from "../../core/index.ts";
 import type { Engine, Transaction } from "../../engine/index.ts";
+import { granted, type LeaseMessage, lost, renewalFailed } from "./channels.ts";
 import { leaseKey } from "./keys.ts";
 
 /**
@@ -33,6 +34,7 @@ export class HeldLease {
     this.#runtime = root.runtime;
     this.#validUntil = this.#end(options.sentAt);
     this.#watchTheClock();
+    if (granted.hasSubscribers) granted.publish(this.#message());
   }
 
   get signal(): AbortSignal {
@@ -79,15 +81,25 @@ export class HeldLease {
   lose(why: string): LeaseLostError {
     const error = this.#error(why);
     if (!this.#ended) {
+      if (lost.hasSubscribers) lost.publish({ ...this.#message(), reason: why } satisfies LeaseMessage);
       this.#stop();
       this.#controller.abort(error);
     }
     return error;
   }
 
+  /** A renewal failed. */
+  failed(): void {
+    if (renewalFailed.hasSubscribers) renewalFailed.publish(this.#message());
+  }
+
   /** Nobody uses it any more: it ends without anybody hearing of a loss. */
   retire(): void {
     this.#stop();
+  }
+
+  #message(): LeaseMessage {
+    return { lease: this.id, ttl: this.ttl, remaining: this.remaining };
   }
 
   #stop(): void {

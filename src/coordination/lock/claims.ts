@@ -10,6 +10,7 @@ import {
 } from "../../core/index.ts";
 import type { Engine } from "../../engine/index.ts";
 import { type Leases, leasesOf } from "../lease/index.ts";
+import { acquired, denied, type LockMessage, released } from "./channels.ts";
 import { Claim } from "./claim.ts";
 import { LockCommits } from "./commits.ts";
 import { ClaimHold } from "./hold.ts";
@@ -70,10 +71,16 @@ export class Claims implements AsyncDisposable {
       });
     }
     const { signal, timeout } = options;
+    const began = this.root.runtime.clock.monotonic();
     using scope = withDeadline(this.root.runtime, { signal, deadlineMs: timeout, name: `acquire ${what}` });
     this.#waiting++;
     try {
-      return await this.#persist(options, scope.signal);
+      const hold = await this.#persist(options, scope.signal);
+      this.#tell(hold ? acquired : denied, options, { began, ...(hold && { tokens: hold.tokens }) });
+      return hold;
+    } catch (error) {
+      this.#tell(denied, options, { began, error });
+      throw error;
     } finally {
       this.#waiting--;
     }
@@ -102,13 +109,7 @@ export class Claims implements AsyncDisposable {
         } finally {
           if (!granted) void this.#abandon(claim);
         }
-        if (granted)
-          return new ClaimHold(this.root, {
-            claim,
-            tokens: granted,
-            giveBack: (held) => this.#giveBack(held),
-            giveTo: (held, owner) => this.commits.handOver(held, owner),
-          });
+        if (granted) return this.#hold(claim, granted);
         if (!options.wait) return undefined;
       } catch (error) {
         if (signal.aborted) throw signal.reason;
@@ -116,6 +117,16 @@ export class Claims implements AsyncDisposable {
       }
       await sleep(this.root.runtime, fullJitter(this.root.runtime, failures, { base: 5, cap: 1000 }), { signal });
     }
+  }
+
+  #hold(claim: Claim, tokens: readonly number[]): ClaimHold {
+    const held = { tokens, since: this.root.runtime.clock.monotonic() };
+    return new ClaimHold(this.root, {
+      claim,
+      tokens,
+      giveBack: () => this.#giveBack(claim, held),
+      giveTo: (owner) => this.commits.handOver(claim, owner),
+    });
   }
 
   /** Resolves with the tokens, or `undefined` if it was not granted. */
@@ -134,7 +145,21 @@ export class Claims implements AsyncDisposable {
     return await this.#queue.turn(claim, signal);
   }
 
-  async #giveBack(claim: Claim): Promise<void> {
+  #tell(
+    to: typeof acquired,
+    { shares }: Pick<AcquireOptions, "shares">,
+    { began, ...more }: { readonly began: number; readonly tokens?: readonly number[]; readonly error?: unknown },
+  ): void {
+    if (!to.hasSubscribers) return;
+    const waitedMs = this.root.runtime.clock.monotonic() - began;
+    to.publish({ ...messageOf(shares), ...more, waitedMs } satisfies LockMessage);
+  }
+
+  async #giveBack(claim: Claim, held: { readonly tokens: readonly number[]; readonly since: number }): Promise<void> {
+    if (released.hasSubscribers) {
+      const heldMs = this.root.runtime.clock.monotonic() - held.since;
+      released.publish({ ...messageOf(claim.shares), tokens: held.tokens, heldMs } satisfies LockMessage);
+    }
     await this.#untilDone(claim, () => this.commits.release(claim).then(() => true));
     claim.lease.release();
   }
@@ -174,4 +199,9 @@ export class Claims implements AsyncDisposable {
 function isWorthAnother(error: unknown): boolean {
   if (!isAshlarError(error)) return false;
   return error.retryable || error.code === "OUTCOME_UNKNOWN" || error.code === "LEASE_LOST";
+}
+
+function messageOf(shares: readonly Share[]): LockMessage {
+  const [{ resource, weight }] = shares as [Share];
+  return { kind: resource.kind, names: shares.map((share) => share.resource.name), weight };
 }

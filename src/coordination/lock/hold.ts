@@ -32,8 +32,8 @@ export class ClaimHold implements Hold {
   readonly signal: AbortSignal;
   readonly #root: Engine;
   readonly #claim: Claim;
-  readonly #giveBack: (claim: Claim) => Promise<void>;
-  readonly #giveTo: (claim: Claim, owner: string) => Promise<boolean>;
+  readonly #giveBack: () => Promise<void>;
+  readonly #giveTo: (owner: string) => Promise<boolean>;
   readonly #controller = new AbortController();
   readonly #unlink: () => void;
   #releasing: Promise<void> | undefined;
@@ -43,8 +43,8 @@ export class ClaimHold implements Hold {
     options: {
       readonly claim: Claim;
       readonly tokens: readonly number[];
-      readonly giveBack: (claim: Claim) => Promise<void>;
-      readonly giveTo: (claim: Claim, owner: string) => Promise<boolean>;
+      readonly giveBack: () => Promise<void>;
+      readonly giveTo: (owner: string) => Promise<boolean>;
     },
   ) {
     this.#root = root;
@@ -88,7 +88,7 @@ export class ClaimHold implements Hold {
    */
   async handOver(owner: string): Promise<boolean> {
     if (!this.held) throw this.#error("there is nothing to hand over");
-    if (!(await this.#giveTo(this.#claim, owner))) return false;
+    if (!(await this.#giveTo(owner))) return false;
     this.#unlink();
     // What is left to do is to let go of the lease.
     await this.release();
@@ -98,7 +98,7 @@ export class ClaimHold implements Hold {
   release(): Promise<void> {
     if (!this.#releasing) {
       this.#unlink();
-      this.#releasing = this.#giveBack(this.#claim);
+      this.#releasing = this.#giveBack();
     }
     return this.#releasing;
   }

@@ -1,4 +1,5 @@
 /** Locks, read–write locks and semaphores, held under leases, with fencing tokens and fair queues. */
+export type { LockMessage } from "./channels.ts";
 export type { Hold } from "./hold.ts";
 export { createLocks, type Lock, type Locks } from "./locks.ts";
 export type { HoldOptions, LockingOptions } from "./options.ts";
