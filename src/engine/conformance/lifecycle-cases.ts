@@ -57,6 +57,40 @@ export const lifecycleFacts = facts("lifecycle", {
     assert.ok(guarantees.notes.every((note) => note.length > 0));
   },
 
+  "what blocks share is made once for all scopes of a client": async ({ engine, other }) => {
+    const made: string[] = [];
+    const share = (client: Engine, name: string) =>
+      client.shared(name, (root) => {
+        made.push(name);
+        return { root, [Symbol.asyncDispose]: async () => {} };
+      });
+    const name = `conformance ${engine.namespace.join(" ")}`;
+    const first = share(engine, name);
+    assert.equal(share(engine.scope("inner"), name), first);
+    assert.notEqual(share(other, name), first);
+    assert.deepEqual(first.root.namespace, []);
+    assert.deepEqual(made, [name, name]);
+  },
+
+  "what blocks share is disposed of once, while the store still works": {
+    needs: wholeClients,
+    run: async ({ open }) => {
+      const { client } = await open();
+      const disposed: number[] = [];
+      for (const order of [1, 2]) {
+        client.shared(`conformance ${order}`, (root) => ({
+          [Symbol.asyncDispose]: async () => {
+            assert.equal(typeof (await root.now()), "number");
+            disposed.push(order);
+          },
+        }));
+      }
+      await Promise.all([client.close(), client.close()]);
+      assert.deepEqual(disposed, [2, 1]);
+      await failsWith("CLOSED", () => client.shared("conformance", () => assert.fail("made")));
+    },
+  },
+
   "several clients share one store": {
     guarantee: "sharing",
     run: async ({ engine, other, open }) => {
