@@ -45,7 +45,7 @@ export function createProject(files: ReadonlyMap<string, string>, manifest: Mani
 
 /** Whether the file ships: a source that is neither test nor simulation. */
 export function isShipped(path: string): boolean {
-  return path.startsWith("src/") && !/\.(test|sim)\.ts$/.test(path) && !path.includes("/testing/");
+  return path.startsWith("src/") && !/\.(test|sim)\.ts$/.test(path) && !/\/(testing|simulations)\//.test(path);
 }
 
 export function showProblem({ file, line, what, remedy }: Problem): string {

@@ -5,6 +5,7 @@ import { busFacts } from "./bus-cases.ts";
 import { commitFacts } from "./commit-cases.ts";
 import { concurrencyFacts } from "./concurrency-cases.ts";
 import type { Fact } from "./fact.ts";
+import { fenceFacts } from "./fence-cases.ts";
 import { hostileFacts } from "./hostile-cases.ts";
 import { isolationFacts } from "./isolation-cases.ts";
 import { kvFacts } from "./kv-cases.ts";
@@ -26,6 +27,7 @@ export const allFacts: readonly Fact[] = [
   ...ttlFacts,
   ...watchFacts,
   ...transactFacts,
+  ...fenceFacts,
   ...isolationFacts,
   ...logFacts,
   ...blobFacts,
