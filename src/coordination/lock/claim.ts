@@ -24,7 +24,7 @@ export class Claim {
       readonly id: string;
       readonly lease: Lease;
       readonly shares: readonly Share[];
-      readonly owner: string;
+      readonly owner: string | undefined;
       readonly since: number;
     },
   ) {
@@ -33,7 +33,7 @@ export class Claim {
     this.id = id;
     this.lease = lease;
     this.shares = shares;
-    this.entry = { lease: lease.id, owner, since };
+    this.entry = { lease: lease.id, since, ...(owner !== undefined && { owner }) };
   }
 
   heldKey({ resource }: Share): Key {

@@ -46,7 +46,6 @@ export class Claims implements AsyncDisposable {
   readonly #queue: Queue;
   readonly #sweep: Sweep;
   readonly #ids: { next(): string };
-  readonly #owner: string;
   #waiting = 0;
 
   constructor(root: Engine, namespace: Key) {
@@ -55,7 +54,6 @@ export class Claims implements AsyncDisposable {
     this.commits = new LockCommits(root, this.leases, new LockKeys(namespace));
     this.#queue = new Queue(root, this.leases, this.commits);
     this.#ids = createIds(root.runtime);
-    this.#owner = this.#ids.next();
     this.#sweep = new Sweep(root, this.leases, this.commits);
   }
 
@@ -100,7 +98,7 @@ export class Claims implements AsyncDisposable {
           id: this.#ids.next(),
           lease,
           shares: options.shares,
-          owner: options.owner ?? this.#owner,
+          owner: options.owner,
           since: this.root.runtime.clock.now(),
         });
         let granted: readonly number[] | undefined;

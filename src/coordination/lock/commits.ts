@@ -36,15 +36,22 @@ export class LockCommits {
     const mutations: Mutation[] = [];
     for (const share of claim.shares) {
       const { resource, weight } = share;
-      if (claim.place === undefined) checks.push({ range: { prefix: this.keys.queue(resource) }, entries: [] });
-      else checks.push({ key: claim.placeKey(share), present: true });
-      reasons.push({ because: "queue", share });
-      if (resource.kind === "lock") {
-        checks.push({ range: { prefix: this.keys.allHeld(resource) }, entries: [] });
-        reasons.push({ because: "full", share });
-      } else {
-        mutations.push({ add: this.keys.used(resource), delta: weight, ceiling: resource.permits });
+      if (claim.place !== undefined) {
+        checks.push({ key: claim.placeKey(share), present: true });
+        reasons.push({ because: "queue", share });
       }
+      if (resource.kind === "lock") {
+        // Neither held nor, for who does not come from the queue, waited for.
+        const prefix = claim.place === undefined ? this.keys.all(resource) : this.keys.allHeld(resource);
+        checks.push({ range: { prefix }, entries: [] });
+        reasons.push({ because: "full", share });
+        continue;
+      }
+      if (claim.place === undefined) {
+        checks.push({ range: { prefix: this.keys.queue(resource) }, entries: [] });
+        reasons.push({ because: "queue", share });
+      }
+      mutations.push({ add: this.keys.used(resource), delta: weight, ceiling: resource.permits });
     }
     const counted = mutations.length;
     const inUse = claim.shares.filter(({ resource }) => resource.kind !== "lock");
@@ -85,8 +92,10 @@ export class LockCommits {
 
   /** Gives the permits back. Repeated, it does nothing. */
   async release(claim: Claim): Promise<void> {
+    // An entry of a claim is never written twice, so deleting it again does no harm; counting it again would.
+    const counted = claim.shares.filter(({ resource }) => resource.kind !== "lock");
     const outcome = await this.#root.kv.tryCommit({
-      checks: claim.shares.map((share) => ({ key: claim.heldKey(share), present: true })),
+      checks: counted.map((share) => ({ key: claim.heldKey(share), present: true })),
       mutations: claim.shares.flatMap((share) => this.#giveBack(claim.heldKey(share), share)),
     });
     // All shares came in one commit and go in one, so one that is absent says that all are.

@@ -29,13 +29,13 @@ export interface Hold extends Fence, AsyncDisposable {
 
 export class ClaimHold implements Hold {
   readonly tokens: readonly number[];
-  readonly signal: AbortSignal;
   readonly #root: Engine;
   readonly #claim: Claim;
   readonly #giveBack: () => Promise<void>;
   readonly #giveTo: (owner: string) => Promise<boolean>;
-  readonly #controller = new AbortController();
-  readonly #unlink: () => void;
+  /** Made when somebody asks for it: most holds are given back before anybody does. */
+  #linked: { readonly signal: AbortSignal; readonly own: AbortController; readonly unlink: () => void } | undefined;
+  #taken: LeaseLostError | undefined;
   #releasing: Promise<void> | undefined;
 
   constructor(
@@ -52,9 +52,17 @@ export class ClaimHold implements Hold {
     this.tokens = options.tokens;
     this.#giveBack = options.giveBack;
     this.#giveTo = options.giveTo;
-    const linked = linkSignals(this.#claim.lease.signal, this.#controller.signal);
-    this.signal = linked.signal;
-    this.#unlink = () => linked[Symbol.dispose]();
+  }
+
+  get signal(): AbortSignal {
+    if (!this.#linked) {
+      const own = new AbortController();
+      if (this.#taken) own.abort(this.#taken);
+      const linked = linkSignals(this.#claim.lease.signal, own.signal);
+      this.#linked = { signal: linked.signal, own, unlink: () => linked[Symbol.dispose]() };
+      if (this.#releasing) this.#linked.unlink();
+    }
+    return this.#linked.signal;
   }
 
   get lease(): string {
@@ -66,7 +74,7 @@ export class ClaimHold implements Hold {
   }
 
   get held(): boolean {
-    return this.#releasing === undefined && !this.signal.aborted && this.#claim.lease.held;
+    return this.#releasing === undefined && this.#taken === undefined && this.#claim.lease.held;
   }
 
   get remaining(): number {
@@ -75,7 +83,7 @@ export class ClaimHold implements Hold {
 
   guard(tx: Transaction): void {
     if (this.#releasing) throw this.#error("it was released before");
-    if (this.signal.aborted) throw this.signal.reason;
+    if (this.#taken) throw this.#taken;
     this.#claim.lease.guard(tx);
     const own = this.#root.join(tx);
     for (const share of this.#claim.shares)
@@ -89,7 +97,6 @@ export class ClaimHold implements Hold {
   async handOver(owner: string): Promise<boolean> {
     if (!this.held) throw this.#error("there is nothing to hand over");
     if (!(await this.#giveTo(owner))) return false;
-    this.#unlink();
     // What is left to do is to let go of the lease.
     await this.release();
     return true;
@@ -97,7 +104,7 @@ export class ClaimHold implements Hold {
 
   release(): Promise<void> {
     if (!this.#releasing) {
-      this.#unlink();
+      this.#linked?.unlink();
       this.#releasing = this.#giveBack();
     }
     return this.#releasing;
@@ -108,9 +115,9 @@ export class ClaimHold implements Hold {
   }
 
   #lost(): LeaseLostError {
-    const error = this.#error("it was taken away");
-    this.#controller.abort(error);
-    return error;
+    this.#taken ??= this.#error("it was taken away");
+    this.#linked?.own.abort(this.#taken);
+    return this.#taken;
   }
 
   #error(why: string): LeaseLostError {

@@ -9,7 +9,7 @@ export interface LockingOptions {
    * a holder survives. 100 ms to 1 day. Default "15s". Renewed by itself as long as the process lives: it is no limit on how long something is held.
    */
   readonly ttl?: Duration;
-  /** Who this process is, for people who look. Default: a random id. At most 200 characters. */
+  /** Who this process is, for people who look. Default: nothing. 1 to 200 characters. */
   readonly owner?: string;
 }
 

@@ -41,6 +41,11 @@ export class LockKeys {
     return this.#base;
   }
 
+  /** Everything of one name. */
+  all({ kind, name }: Resource): Key {
+    return [...this.#base, kind, name];
+  }
+
   allHeld({ kind, name }: Resource): Key {
     return [...this.#base, kind, name, "held"];
   }
@@ -79,8 +84,8 @@ export interface Entry {
   /** The id of the lease under which it stands; if that has ended, anybody may remove it. */
   readonly lease: string;
   readonly weight: number;
-  /** Who it is, for people. */
-  readonly owner: string;
+  /** Who it is, for people; absent: nobody said. */
+  readonly owner?: string;
   /** When it was written, by the owner's wall clock, for people. */
   readonly since: number;
 }

@@ -10,8 +10,8 @@ export interface LockState {
 }
 
 export interface Claimant {
-  /** The holder's `owner`. */
-  readonly owner: string;
+  /** Who it is, if it said so. */
+  readonly owner: string | undefined;
   /** Permits. */
   readonly weight: number;
   /** When it came, by its own wall clock, milliseconds since the epoch. */
