@@ -1,15 +1,13 @@
 import {
   createCloser,
   type Duration,
-  fullJitter,
   invalidArgument,
   isAshlarError,
   type Key,
   linkSignals,
-  sleep,
 } from "../../core/index.ts";
 import type { Engine, Fence, Transaction, Version } from "../../engine/index.ts";
-import { firstOf, type Leases, leasesOf, watchUntil } from "../lease/index.ts";
+import { firstOf, type Leases, leasesOf, patiently, watchUntil } from "../lease/index.ts";
 import { createLocks, type Lock, type Locks } from "../lock/index.ts";
 
 export interface ElectionOptions {
@@ -165,7 +163,7 @@ class EngineElection implements Election {
     const { signal } = linked;
     let shown: number | undefined | "nothing yet" = "nothing yet";
     for (;;) {
-      const { leader, version } = await this.#readPatiently(signal);
+      const { leader, version } = await patiently(this.#engine, () => this.#read({ signal }), signal);
       if (shown !== leader?.term) {
         shown = leader?.term;
         yield leader && { candidate: leader.candidate, term: leader.term };
@@ -217,16 +215,11 @@ class EngineElection implements Election {
   /** Observers know the leader by this. */
   async #announce(lock: Lock, signal: AbortSignal): Promise<void> {
     const announcement: Announcement = { candidate: this.#candidate, term: lock.token, lease: lock.lease };
-    for (let failures = 0; ; failures++) {
-      try {
-        await this.#engine.transact((tx) => tx.set(this.#key, announcement), { fence: lock, signal });
-        return;
-      } catch (error) {
-        if (signal.aborted || !isAshlarError(error) || !(error.retryable || error.code === "OUTCOME_UNKNOWN"))
-          throw error;
-      }
-      await sleep(this.#engine.runtime, fullJitter(this.#engine.runtime, failures, { base: 10, cap: 500 }), { signal });
-    }
+    await patiently(
+      this.#engine,
+      () => this.#engine.transact((tx) => tx.set(this.#key, announcement), { fence: lock, signal }),
+      signal,
+    );
   }
 
   /** Best effort: the end of the lease or the next leader tells the same. */
@@ -240,19 +233,6 @@ class EngineElection implements Election {
     if (!entry) return { leader: undefined, version: undefined };
     const lives = await this.#leases.lives(entry.value.lease, options);
     return { leader: lives ? entry.value : undefined, version: entry.version };
-  }
-
-  async #readPatiently(signal: AbortSignal): Promise<Seen> {
-    for (let failures = 0; ; failures++) {
-      try {
-        return await this.#read({ signal });
-      } catch (error) {
-        if (signal.aborted || !isAshlarError(error) || !error.retryable) throw error;
-      }
-      await sleep(this.#engine.runtime, fullJitter(this.#engine.runtime, failures, { base: 10, cap: 1000 }), {
-        signal,
-      });
-    }
   }
 }
 

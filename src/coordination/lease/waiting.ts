@@ -26,6 +26,22 @@ export async function watchUntil(
   }
 }
 
+/**
+ * Makes the attempt until it comes to something: an engine that is away is waited for, with growing pauses, and a commit whose outcome is unknown is made again, so it must be one
+ * that may be repeated.
+ */
+export async function patiently<T>(engine: Engine, attempt: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  for (let failures = 0; ; failures++) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (signal.aborted) throw signal.reason;
+      if (!isAshlarError(error) || !(error.retryable || error.code === "OUTCOME_UNKNOWN")) throw error;
+    }
+    await sleep(engine.runtime, fullJitter(engine.runtime, failures, { base: 10, cap: 1000 }), { signal, ref: false });
+  }
+}
+
 /** Waits until the key is absent. */
 export function untilAbsent(engine: Engine, key: Key, signal: AbortSignal): Promise<void> {
   const gone = (changes: readonly Change[], first: boolean): boolean =>

@@ -1,6 +1,6 @@
 import { linkSignals } from "../../core/index.ts";
 import type { Engine, Entry as StoredEntry } from "../../engine/index.ts";
-import { firstOf, type Leases, untilAbsent, watchUntil } from "../lease/index.ts";
+import { firstOf, type Leases, patiently, untilAbsent, watchUntil } from "../lease/index.ts";
 import type { Claim } from "./claim.ts";
 import type { Denial, LockCommits } from "./commits.ts";
 import type { Entry, Resource, Share } from "./resource.ts";
@@ -30,14 +30,19 @@ export class Queue {
   async turn(claim: Claim, given: AbortSignal): Promise<readonly number[] | undefined> {
     using linked = linkSignals(given, claim.lease.signal);
     const { signal } = linked;
-    for (const share of claim.shares) await this.#becomeFirst(claim, share, signal);
+    for (const share of claim.shares)
+      await patiently(this.#root, () => this.#becomeFirst(claim, share, signal), signal);
     for (;;) {
-      const outcome = await this.#commits.take(claim, signal);
+      for (const share of claim.shares)
+        await patiently(this.#root, () => this.#untilThereIsRoom(claim, share, signal), signal);
+      // Made again after an answer that was lost: its place in the queue can be used up only once.
+      const outcome = await patiently(this.#root, () => this.#commits.take(claim, signal), signal);
       if ("tokens" in outcome) return outcome.tokens;
       const denial: Denial = outcome;
-      if (denial.because === "full") await this.#untilSomethingChanges(claim, denial.share, signal);
-      // Handed over by the one who held it, or tidied away by mistake of the clock.
-      else return denial.because === "queue" ? await this.#commits.renewTokens(claim, signal) : undefined;
+      if (denial.because === "full") continue;
+      // Handed over by the one who held it, or taken before an answer that was lost, or cleared away.
+      if (denial.because !== "queue") return undefined;
+      return await patiently(this.#root, () => this.#commits.renewTokens(claim, signal), signal);
     }
   }
 
@@ -67,18 +72,21 @@ export class Queue {
     }
   }
 
-  /** Until something that is held is given back, or one who holds it is gone and has been cleared away. */
-  async #untilSomethingChanges(claim: Claim, share: Share, signal: AbortSignal): Promise<void> {
+  /** Until there is room for the claim, or it has been granted by another. Holders who are gone are cleared away. */
+  async #untilThereIsRoom(claim: Claim, share: Share, signal: AbortSignal): Promise<void> {
     const { resource, weight } = share;
-    const held = await this.#held(resource, signal);
-    const used = held.reduce((sum, entry) => sum + entry.value.weight, 0);
-    if (used + weight <= resource.permits) return;
-    const leases = held.map(({ value }) => value.lease);
-    const event = await this.#firstEvent(claim, share, signal, leases, (until) =>
-      this.#untilOneIsGone(resource, held, until),
-    );
-    if (event === "changed" || event === "granted") return;
-    for (const entry of held) if (entry.value.lease === event.dead) await this.#commits.purge(resource, entry, true);
+    for (;;) {
+      const held = await this.#held(resource, signal);
+      const used = held.reduce((sum, entry) => sum + entry.value.weight, 0);
+      if (used + weight <= resource.permits) return;
+      const leases = held.map(({ value }) => value.lease);
+      const event = await this.#firstEvent(claim, share, signal, leases, (until) =>
+        this.#untilOneIsGone(resource, held, until),
+      );
+      if (event === "granted") return;
+      if (event === "changed") continue;
+      for (const entry of held) if (entry.value.lease === event.dead) await this.#commits.purge(resource, entry, true);
+    }
   }
 
   /** Waits for the change, for the claim to be granted by another, or for the end of one of the leases. */
