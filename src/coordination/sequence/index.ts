@@ -1,1 +1,2 @@
-export {};
+/** Numbers that are given out once. */
+export { createSequence, type IdBlock, type Sequence, type SequenceOptions } from "./sequence.ts";
