@@ -29,6 +29,8 @@ export interface Leases {
   acquire(ttl: Duration, options?: { readonly signal?: AbortSignal }): Promise<Lease>;
   /** Whether the lease with this id, of whichever process, lasts. */
   lives(id: string, options?: { readonly signal?: AbortSignal }): Promise<boolean>;
+  /** Those of the leases with these ids, of whichever processes, that last. */
+  living(ids: Iterable<string>, options?: { readonly signal?: AbortSignal }): Promise<ReadonlySet<string>>;
   /** Resolves when the lease with this id, of whichever process, has ended; at once if it never was. Rejects with the signal's reason. */
   gone(id: string, options: { readonly signal: AbortSignal }): Promise<void>;
   /** The key of a lease at the root of the store, for checks: present while the lease lasts, absent for ever afterwards. */
@@ -100,6 +102,18 @@ class ProcessLeases implements Leases, AsyncDisposable {
 
   async lives(id: string, options: { readonly signal?: AbortSignal } = {}): Promise<boolean> {
     return (await this.#root.kv.get(leaseKey(id), options)) !== undefined;
+  }
+
+  async living(ids: Iterable<string>, options: { readonly signal?: AbortSignal } = {}): Promise<ReadonlySet<string>> {
+    const different = [...new Set(ids)];
+    const living = new Set<string>();
+    const { operations } = this.#root.limits;
+    for (let i = 0; i < different.length; i += operations) {
+      const some = different.slice(i, i + operations);
+      const entries = await this.#root.kv.getMany(some.map(leaseKey), options);
+      for (const [j, id] of some.entries()) if (entries[j] !== undefined) living.add(id);
+    }
+    return living;
   }
 
   gone(id: string, { signal }: { readonly signal: AbortSignal }): Promise<void> {
