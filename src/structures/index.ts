@@ -1,1 +1,2 @@
-export {};
+/** Structures that stand by themselves, without an engine: where keys belong among nodes. */
+export * from "./placement/index.ts";
