@@ -105,6 +105,38 @@ function factsOn(kind: StoreKind): void {
   );
 
   test(
+    "nobody passes together with the dead",
+    on(async (a, b) => {
+      const dying = createBarrier(b, "b", { parties: 2 }).arrive({ timeout: "1h" });
+      dying.catch(() => {});
+      await gathered(a, 1);
+      await b.close();
+      const barrier = createBarrier(a, "b", { parties: 2 });
+      await assert.rejects(barrier.arrive({ timeout: 100 }), code("TIMEOUT"));
+      await Promise.all([barrier.arrive(), barrier.arrive()]);
+    }),
+  );
+
+  test(
+    "whose lease ends while it lives comes again under another",
+    on(async (a, b) => {
+      const lease = async () => {
+        for await (const { value } of a.scope("barrier").kv.list<{ lease: string }>({ prefix: ["b", "arrived"] }))
+          return value.lease;
+        return undefined;
+      };
+      const waiting = createBarrier(a, "b", { parties: 2, ttl: 300 }).arrive();
+      await gathered(a, 1);
+      const first = (await lease()) as string;
+      await b.kv.delete(["lease", first]);
+      for await (const _ of a.scope("barrier").kv.watch({ prefix: ["b", "arrived"] }))
+        if ((await lease()) !== first) break;
+      const other = await createBarrier(b, "b", { parties: 2 }).arrive();
+      assert.equal((await waiting).generation, other.generation);
+    }),
+  );
+
+  test(
     "a barrier of one lets everybody pass, and different numbers of parties are found out",
     on(async (a, b) => {
       assert.equal((await createBarrier(a, "one", { parties: 1 }).arrive()).index, 0);
