@@ -33,6 +33,8 @@ export function createManualRuntime(start = 1_700_000_000_000): ManualRuntime {
 
   async function advance(ms: number): Promise<void> {
     const until = elapsed + ms;
+    // What was begun and has not come to its first timer yet.
+    await settle();
     for (;;) {
       const due = [...timers].filter((timer) => timer.at <= until).sort((a, b) => a.at - b.at || a.order - b.order)[0];
       if (due === undefined) break;
