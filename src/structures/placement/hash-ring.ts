@@ -1,6 +1,7 @@
 import { invalidArgument } from "../../core/index.ts";
 import { hash32 } from "../hash.ts";
-import { assertCount, assertSeed, NodeSet, type Placement, type PlacementNode } from "./nodes.ts";
+import { assertSeed } from "../seeds.ts";
+import { assertCount, NodeSet, type Placement, type PlacementNode } from "./nodes.ts";
 import { type RingPoints, ringPoints } from "./ring-points.ts";
 
 /** 200 MB of points while a ring is made. */

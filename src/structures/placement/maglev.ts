@@ -1,6 +1,7 @@
 import { invalidArgument } from "../../core/index.ts";
 import { hash32 } from "../hash.ts";
-import { assertCount, assertSeed, NodeSet, type Placement, type PlacementNode } from "./nodes.ts";
+import { assertSeed } from "../seeds.ts";
+import { assertCount, NodeSet, type Placement, type PlacementNode } from "./nodes.ts";
 
 export interface MaglevOptions {
   /** Slots of the table: a prime from 11 to 10,000,019, and much more than there are nodes (a hundred times is good). Default 65,537. */

@@ -1,5 +1,6 @@
 import { hash32 } from "../hash.ts";
-import { assertCount, assertSeed, NodeSet, type Placement, type PlacementNode } from "./nodes.ts";
+import { assertSeed } from "../seeds.ts";
+import { assertCount, NodeSet, type Placement, type PlacementNode } from "./nodes.ts";
 
 export interface RendezvousOptions {
   /** Different seeds place keys independently of each other. Default 0. */
