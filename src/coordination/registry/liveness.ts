@@ -1,0 +1,69 @@
+import { fullJitter, isAshlarError, type Runtime, sleep } from "../../core/index.ts";
+import type { Leases } from "../lease/index.ts";
+
+type Status = "unknown" | "alive" | "dead";
+
+/** Which of the leases that entries name have ended. Ids are never used again, so what has ended stays so. */
+export class Liveness {
+  readonly #leases: Leases;
+  readonly #runtime: Runtime;
+  readonly #onChange: () => void;
+  readonly #watched = new Map<string, { status: Status; readonly controller: AbortController }>();
+
+  constructor(leases: Leases, runtime: Runtime, onChange: () => void) {
+    this.#leases = leases;
+    this.#runtime = runtime;
+    this.#onChange = onChange;
+  }
+
+  statusOf(lease: string): Status {
+    return this.#watched.get(lease)?.status ?? "unknown";
+  }
+
+  /** Whether of all leases it has been found out once how they are. */
+  get known(): boolean {
+    for (const { status } of this.#watched.values()) if (status === "unknown") return false;
+    return true;
+  }
+
+  /** Watches these, and no others any more. New ones among `fresh` were alive a moment ago. */
+  watch(leases: ReadonlySet<string>, fresh: ReadonlySet<string>): void {
+    for (const [lease, { controller }] of this.#watched) {
+      if (leases.has(lease)) continue;
+      this.#watched.delete(lease);
+      controller.abort();
+    }
+    for (const lease of leases)
+      if (!this.#watched.has(lease)) void this.#follow(lease, fresh.has(lease) ? "alive" : "unknown");
+  }
+
+  close(): void {
+    this.watch(new Set(), new Set());
+  }
+
+  async #follow(lease: string, status: Status): Promise<void> {
+    const controller = new AbortController();
+    const watched = { status, controller };
+    this.#watched.set(lease, watched);
+    const { signal } = controller;
+    const tell = (found: Status): void => {
+      if (signal.aborted || watched.status === found) return;
+      watched.status = found;
+      this.#onChange();
+    };
+    for (let failures = 0; !signal.aborted; failures++) {
+      try {
+        if (await this.#leases.lives(lease, { signal })) {
+          tell("alive");
+          await this.#leases.gone(lease, { signal });
+        }
+        tell("dead");
+        return;
+      } catch (error) {
+        if (signal.aborted || !isAshlarError(error) || !error.retryable) return;
+      }
+      const pause = fullJitter(this.#runtime, failures, { base: 10, cap: 1000 });
+      await sleep(this.#runtime, pause, { signal, ref: false }).catch(() => {});
+    }
+  }
+}
