@@ -1,4 +1,4 @@
-import { type Duration, invalidArgument, toMilliseconds } from "../core/index.ts";
+import { type Duration, invalidArgument, refuseUnknown, toMilliseconds } from "../core/index.ts";
 import type { Eviction } from "./local/policy.ts";
 import { policies } from "./local/policy.ts";
 
@@ -118,22 +118,18 @@ export interface CacheSettings<V> {
   readonly tagLife: number;
 }
 
-const names = new Set(
-  (
-    "load loadTimeout ttl jitter staleWhileRevalidate staleIfError negativeTtl refreshAhead earlyRefresh maxRefreshes tags local " +
-    "coherent onUnavailable engineTimeout store write maxBacklog drain drainConcurrency"
-  ).split(" "),
-);
-const localNames = new Set(["maxEntries", "maxBytes", "maxStale", "eviction"]);
+const names: readonly string[] = (
+  "load loadTimeout ttl jitter staleWhileRevalidate staleIfError negativeTtl refreshAhead earlyRefresh maxRefreshes tags local " +
+  "coherent onUnavailable engineTimeout store write maxBacklog drain drainConcurrency"
+).split(" ");
+const localNames: readonly string[] = ["maxEntries", "maxBytes", "maxStale", "eviction"];
 
 /** A year: what a cache keeps longer is no cache. Tags need a bound. */
 const longest = 366 * 86_400_000;
 
 /** @throws InvalidArgumentError naming the option */
 export function checkCacheOptions<V>(options: CacheOptions<V>): CacheSettings<V> {
-  if (typeof options !== "object" || options === null)
-    throw invalidArgument("options", options, "an object of options");
-  refuseUnknown("options", options, names);
+  refuseUnknown(options, names);
   const { load, store, tags, write = "through" } = options;
   for (const [name, given] of Object.entries({ load, store, tags })) {
     if (given !== undefined && typeof given !== "function")
@@ -188,7 +184,7 @@ export function checkCacheOptions<V>(options: CacheOptions<V>): CacheSettings<V>
 }
 
 function checkLocalTier(options: LocalTierOptions): NonNullable<CacheSettings<never>["local"]> {
-  refuseUnknown("options.local", options, localNames);
+  refuseUnknown(options, localNames, "options.local");
   const { maxBytes, eviction = "s3-fifo" } = options;
   oneOf("local.eviction", eviction, Object.keys(policies));
   if (maxBytes !== undefined) number("local.maxBytes", maxBytes, 1, Number.MAX_SAFE_INTEGER);
@@ -198,12 +194,6 @@ function checkLocalTier(options: LocalTierOptions): NonNullable<CacheSettings<ne
     maxStale: duration("local.maxStale", options.maxStale ?? "10s"),
     eviction,
   };
-}
-
-function refuseUnknown(at: string, options: object, known: ReadonlySet<string>): void {
-  for (const name in options) {
-    if (!known.has(name)) throw invalidArgument(`${at}.${name}`, "an unknown option", [...known].join(", "));
-  }
 }
 
 function duration(name: string, given: Duration, min = 0): number {

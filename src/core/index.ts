@@ -59,6 +59,7 @@ export { escapeHtml, htmlPage } from "./html.ts";
 export { createIds, type Ids } from "./ids.ts";
 export { type ByteRange, encodeRange, type KeyRange, type KeySpan } from "./key-ranges.ts";
 export { compareKeys, decodeKey, encodeKey, type Key, type KeyPart, keyName } from "./keys.ts";
+export { refuseUnknown } from "./option-names.ts";
 export { renderValue } from "./render.ts";
 export { type Clock, type Random, type Runtime, sleep, systemRuntime, type Timer, type Timers } from "./runtime.ts";
 export { type SchemaIssue, type SchemaResult, type StandardSchema, validate } from "./schema.ts";

@@ -5,6 +5,7 @@ import {
   invalidArgument,
   type Key,
   raceAbort,
+  refuseUnknown,
   throwIfAborted,
   toMilliseconds,
 } from "../core/index.ts";
@@ -12,16 +13,7 @@ import type { Engine } from "../engine/index.ts";
 import { type Algorithm, takeTogether } from "./demand.ts";
 import { EngineClock } from "./engine-clock.ts";
 import { Leases } from "./leases.ts";
-import {
-  longestMs,
-  onlyOptions,
-  type Policy,
-  type RateOptions,
-  toCost,
-  toKey,
-  toPolicy,
-  wholeNumber,
-} from "./policy.ts";
+import { longestMs, type Policy, type RateOptions, toCost, toKey, toPolicy, wholeNumber } from "./policy.ts";
 import { Refusals } from "./refusals.ts";
 import { SlidingLog } from "./sliding-log.ts";
 import { TokenBucket } from "./token-bucket.ts";
@@ -278,7 +270,7 @@ function createAlgorithm(engine: Engine, prefix: Key, policy: Policy): Algorithm
 }
 
 function toLeaseBounds(policy: Policy, options: LeaseOptions) {
-  onlyOptions(options, ["life", "maxChunk", "maxKeys"], "options.lease");
+  refuseUnknown(options, ["life", "maxChunk", "maxKeys"], "options.lease");
   if (policy.algorithm !== "token-bucket")
     throw invalidArgument(
       "options.mode",

@@ -1,6 +1,14 @@
-import { ClosedError, type Closer, createCloser, type Runtime, systemRuntime, throwIfAborted } from "../core/index.ts";
+import {
+  ClosedError,
+  type Closer,
+  createCloser,
+  type Runtime,
+  refuseUnknown,
+  systemRuntime,
+  throwIfAborted,
+} from "../core/index.ts";
 import type { ClusterTakeOptions } from "./cluster-limiter.ts";
-import { onlyOptions, toCost, toKey, wholeNumber } from "./policy.ts";
+import { toCost, toKey, wholeNumber } from "./policy.ts";
 import { queueFull, tooLong, toWaitBounds, type WaitBounds, type WaitOptions } from "./waiting.ts";
 
 export interface LocalConcurrencyLimiterOptions extends WaitOptions {
@@ -41,7 +49,7 @@ export interface ConcurrencyLimiter extends AsyncDisposable {
  * @throws InvalidArgumentError
  */
 export function createLocalConcurrencyLimiter(options: LocalConcurrencyLimiterOptions): ConcurrencyLimiter {
-  onlyOptions(options, ["limit", "name", "runtime", "maxQueue", "maxWait"]);
+  refuseUnknown(options, ["limit", "name", "runtime", "maxQueue", "maxWait"]);
   wholeNumber("options.limit", options.limit, 1, 1e9);
   return new InProcessConcurrency(options);
 }

@@ -1,4 +1,4 @@
-import { type Duration, invalidArgument, toMilliseconds } from "../core/index.ts";
+import { type Duration, invalidArgument, refuseUnknown, toMilliseconds } from "../core/index.ts";
 
 /**
  * How takes are counted.
@@ -46,7 +46,7 @@ const mostLogged = 5_000;
  * @throws InvalidArgumentError
  */
 export function toPolicy(options: RateOptions, more: readonly string[]): Policy {
-  onlyOptions(options, [...rateFields, ...more]);
+  refuseUnknown(options, [...rateFields, ...more]);
   const { limit, algorithm = "token-bucket" } = options;
   const perMs = toMilliseconds(options.per, "options.per", { min: 1, max: longestMs });
   wholeNumber("options.limit", limit, 1, 1e9);
@@ -78,19 +78,6 @@ export function toPolicy(options: RateOptions, more: readonly string[]): Policy 
     capacity: options.burst ?? limit,
     intervalUs: Math.ceil(interval - 1e-9),
   };
-}
-
-/** Refuses what is no option, so that no misspelling loses a guarantee. */
-export function onlyOptions(options: object, allowed: readonly string[], name = "options"): void {
-  if (typeof options !== "object" || options === null) throw invalidArgument(name, options, "an object of options");
-  for (const field of Object.keys(options)) {
-    if (!allowed.includes(field))
-      throw invalidArgument(
-        `${name}.${field}`,
-        (options as Record<string, unknown>)[field],
-        `only ${allowed.join(", ")}`,
-      );
-  }
 }
 
 /** @throws InvalidArgumentError not a whole number within the bounds */

@@ -113,8 +113,13 @@ test("no more than the limit is held at once, and whoever waits is admitted in o
     assert.notEqual(limiter.tryAcquire("b"), undefined);
   }
   const order: string[] = [];
-  const large = limiter.acquire("a", { cost: 2 }).then((slot) => (order.push("large"), slot));
-  const small = limiter.acquire("a").then((slot) => (order.push("small"), slot));
+  const noted = async (name: string, cost: number) => {
+    const slot = await limiter.acquire("a", { cost });
+    order.push(name);
+    return slot;
+  };
+  const large = noted("large", 2);
+  const small = noted("small", 1);
   // There is room for the small one, but it does not overtake.
   assert.deepEqual(limiter.usage("a"), { held: 1, waiting: 2 });
   await first.release();

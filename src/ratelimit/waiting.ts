@@ -1,5 +1,5 @@
-import { type Duration, OverloadedError, RateLimitedError, toMilliseconds } from "../core/index.ts";
-import { onlyOptions, type Policy, type RateOptions, toPolicy, wholeNumber } from "./policy.ts";
+import { type Duration, OverloadedError, RateLimitedError, refuseUnknown, toMilliseconds } from "../core/index.ts";
+import { type Policy, type RateOptions, toPolicy, wholeNumber } from "./policy.ts";
 
 /** Bounds of whoever waits for a turn. */
 export interface WaitOptions {
@@ -26,7 +26,7 @@ export function toWaitBounds(options: WaitOptions): WaitBounds {
 
 /** The rate of a leaky bucket. @throws InvalidArgumentError */
 export function toEvenRate(options: RateOptions & WaitOptions, more: readonly string[] = []): Policy {
-  onlyOptions(options, ["limit", "per", "maxQueue", "maxWait", ...more]);
+  refuseUnknown(options, ["limit", "per", "maxQueue", "maxWait", ...more]);
   return toPolicy({ limit: options.limit, per: options.per }, []);
 }
 

@@ -4,6 +4,7 @@ import {
   invalidArgument,
   isAshlarError,
   type Runtime,
+  refuseUnknown,
   systemRuntime,
   toMilliseconds,
 } from "../core/index.ts";
@@ -11,7 +12,7 @@ import type { Call, CallContext, Layer } from "./call.ts";
 import { type LimitAlgorithm, type LimitAlgorithmName, limitAlgorithms } from "./concurrency-limits.ts";
 import { Gate } from "./gate.ts";
 import { withLayer } from "./layered.ts";
-import { checkFunction, checkInteger, checkNames } from "./option-checks.ts";
+import { checkFunction, checkInteger } from "./option-checks.ts";
 import type { Policy } from "./policy.ts";
 
 const limitChanged = channel("ashlar:adaptive-concurrency:limit");
@@ -51,7 +52,7 @@ export interface AdaptiveConcurrency extends Policy {
  * @throws InvalidArgumentError an option that is wrong or unknown
  */
 export function adaptiveConcurrency(options: AdaptiveConcurrencyOptions = {}): AdaptiveConcurrency {
-  checkNames(options, ["algorithm", "initial", "min", "max", "queue", "queueTimeout", "dropIf", "name", "runtime"]);
+  refuseUnknown(options, ["algorithm", "initial", "min", "max", "queue", "queueTimeout", "dropIf", "name", "runtime"]);
   const { algorithm = "gradient", runtime = systemRuntime, name = "adaptive concurrency" } = options;
   if (!Object.hasOwn(limitAlgorithms, algorithm))
     throw invalidArgument("options.algorithm", algorithm, Object.keys(limitAlgorithms).join(", "));

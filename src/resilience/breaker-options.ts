@@ -1,6 +1,13 @@
-import { type Duration, invalidArgument, type Runtime, systemRuntime, toMilliseconds } from "../core/index.ts";
+import {
+  type Duration,
+  invalidArgument,
+  type Runtime,
+  refuseUnknown,
+  systemRuntime,
+  toMilliseconds,
+} from "../core/index.ts";
 import type { BreakerHints } from "./breaker-hints.ts";
-import { checkFunction, checkInteger, checkNames, checkNumber, checkRatio } from "./option-checks.ts";
+import { checkFunction, checkInteger, checkNumber, checkRatio } from "./option-checks.ts";
 import { tellsOfTrouble } from "./transience.ts";
 
 /** `closed`: calls go through. `open`: they are refused. `half-open`: a few go through to find out. `isolated`: refused until somebody closes it by hand. */
@@ -74,7 +81,7 @@ export type BreakerSettings = ReturnType<typeof breakerSettings>;
 
 /** The options checked, in milliseconds, with defaults. `Infinity` is a threshold that is never reached. */
 export function breakerSettings(options: CircuitBreakerOptions) {
-  checkNames(options, names);
+  refuseUnknown(options, names);
   const { consecutiveFailures, slowCall, slowCallRatio, window = "10s", runtime = systemRuntime } = options;
   for (const name of ["tripIf", "isFailure", "onStateChange"] as const) checkFunction(`options.${name}`, options[name]);
   const byCount = typeof window === "object" && window !== null;

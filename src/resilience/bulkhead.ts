@@ -1,9 +1,9 @@
 import { channel } from "node:diagnostics_channel";
-import { type Duration, type Runtime, systemRuntime, toMilliseconds } from "../core/index.ts";
+import { type Duration, type Runtime, refuseUnknown, systemRuntime, toMilliseconds } from "../core/index.ts";
 import type { Call, CallContext, Layer } from "./call.ts";
 import { Gate } from "./gate.ts";
 import { withLayer } from "./layered.ts";
-import { checkInteger, checkNames } from "./option-checks.ts";
+import { checkInteger } from "./option-checks.ts";
 import type { Policy } from "./policy.ts";
 
 const refused = channel("ashlar:bulkhead:refused");
@@ -34,7 +34,7 @@ export interface Bulkhead extends Policy {
  * @throws InvalidArgumentError an option that is wrong or unknown
  */
 export function bulkhead(options: BulkheadOptions = {}): Bulkhead {
-  checkNames(options, ["concurrency", "queue", "queueTimeout", "name", "runtime"]);
+  refuseUnknown(options, ["concurrency", "queue", "queueTimeout", "name", "runtime"]);
   const { name = "bulkhead", runtime = systemRuntime, queueTimeout = 1000 } = options;
   const limit = checkInteger("options.concurrency", options.concurrency ?? 32, 1);
   const queue = checkInteger("options.queue", options.queue ?? limit, 0);

@@ -1,7 +1,6 @@
 import { channel } from "node:diagnostics_channel";
-import { createCloser, type Runtime, sleep, systemRuntime } from "../core/index.ts";
+import { createCloser, type Runtime, refuseUnknown, sleep, systemRuntime } from "../core/index.ts";
 import type { BreakerHint, BreakerHints } from "./breaker-hints.ts";
-import { checkNames } from "./option-checks.ts";
 
 const failed = channel("ashlar:circuit-breaker:hints-failed");
 
@@ -28,7 +27,7 @@ const resubscribeMs = 1000;
  * @throws InvalidArgumentError an option that is wrong or unknown
  */
 export function busHints(bus: HintBus, options: BusHintsOptions = {}): BreakerHints & AsyncDisposable {
-  checkNames(options, ["subject", "runtime"]);
+  refuseUnknown(options, ["subject", "runtime"]);
   const { subject = "ashlar.circuit-breaker", runtime = systemRuntime } = options;
   const listeners = new Set<(hint: BreakerHint) => void>();
   const stopped = new AbortController();

@@ -1,8 +1,8 @@
 import type { Duration, Runtime } from "../core/index.ts";
+import { refuseUnknown } from "../core/index.ts";
 import { bulkhead } from "./bulkhead.ts";
 import { circuitBreaker } from "./circuit-breaker.ts";
 import { compose } from "./compose.ts";
-import { checkNames } from "./option-checks.ts";
 import type { Policy } from "./policy.ts";
 import { retry } from "./retry.ts";
 import type { RetryBudget } from "./retry-budget.ts";
@@ -34,7 +34,7 @@ export interface DefaultPolicyOptions {
  * @throws InvalidArgumentError an option that is wrong or unknown
  */
 export function defaultPolicy(options: DefaultPolicyOptions = {}): Policy {
-  checkNames(options, [
+  refuseUnknown(options, [
     "timeout",
     "attemptTimeout",
     "attempts",

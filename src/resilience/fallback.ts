@@ -1,8 +1,8 @@
 import { channel } from "node:diagnostics_channel";
-import { type Runtime, systemRuntime } from "../core/index.ts";
+import { type Runtime, refuseUnknown, systemRuntime } from "../core/index.ts";
 import type { Call, CallContext, Layer } from "./call.ts";
 import { withLayer } from "./layered.ts";
-import { checkFunction, checkNames } from "./option-checks.ts";
+import { checkFunction } from "./option-checks.ts";
 import type { Policy, PolicyContext } from "./policy.ts";
 import { transienceOf } from "./transience.ts";
 
@@ -27,7 +27,7 @@ export function fallback<S>(
   substitute: S | ((error: unknown, context: PolicyContext) => S | PromiseLike<S>),
   options: FallbackOptions = {},
 ): Policy<S> {
-  checkNames(options, ["fallbackIf", "isFailure", "name", "runtime"]);
+  refuseUnknown(options, ["fallbackIf", "isFailure", "name", "runtime"]);
   checkFunction("options.fallbackIf", options.fallbackIf);
   checkFunction("options.isFailure", options.isFailure);
   const substituteFor =

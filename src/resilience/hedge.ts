@@ -3,6 +3,7 @@ import {
   type Duration,
   invalidArgument,
   type Runtime,
+  refuseUnknown,
   systemRuntime,
   type Timer,
   toMilliseconds,
@@ -10,7 +11,7 @@ import {
 import type { Call, CallContext, Layer } from "./call.ts";
 import { LatencyPercentile } from "./latency-percentile.ts";
 import { withLayer } from "./layered.ts";
-import { checkFunction, checkInteger, checkNames, checkNumber } from "./option-checks.ts";
+import { checkFunction, checkInteger, checkNumber } from "./option-checks.ts";
 import type { Policy } from "./policy.ts";
 import { type RetryBudget, retryBudget } from "./retry-budget.ts";
 import { type AbortListener, Scope } from "./scope.ts";
@@ -41,7 +42,7 @@ export interface HedgeOptions {
  * @throws InvalidArgumentError `idempotent` is not stated, or an option is wrong or unknown
  */
 export function hedge(options: HedgeOptions): Policy {
-  checkNames(options, ["idempotent", "delay", "attempts", "budget", "hedgeIf", "name", "runtime"]);
+  refuseUnknown(options, ["idempotent", "delay", "attempts", "budget", "hedgeIf", "name", "runtime"]);
   if (options.idempotent !== true)
     throw invalidArgument(
       "options.idempotent",

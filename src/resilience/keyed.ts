@@ -1,7 +1,7 @@
-import { invalidArgument, type Runtime, systemRuntime } from "../core/index.ts";
+import { invalidArgument, type Runtime, refuseUnknown, systemRuntime } from "../core/index.ts";
 import { Call, type CallContext, type Layer } from "./call.ts";
 import { layersIn, withLayer } from "./layered.ts";
-import { checkInteger, checkNames } from "./option-checks.ts";
+import { checkInteger } from "./option-checks.ts";
 import type { Policy } from "./policy.ts";
 
 export interface KeyedOptions {
@@ -23,7 +23,7 @@ export interface Keyed<P> {
  * @throws InvalidArgumentError an option that is wrong or unknown
  */
 export function keyed<P extends Policy>(make: (key: string) => P, options: KeyedOptions = {}): Policy & Keyed<P> {
-  checkNames(options, ["maxKeys", "runtime"]);
+  refuseUnknown(options, ["maxKeys", "runtime"]);
   if (typeof make !== "function") throw invalidArgument("make", make, "a function that makes a policy");
   const layer = new KeyedLayer(
     make,

@@ -1,9 +1,9 @@
 import { channel } from "node:diagnostics_channel";
-import { type Duration, type Runtime, systemRuntime, toMilliseconds } from "../core/index.ts";
+import { type Duration, type Runtime, refuseUnknown, systemRuntime, toMilliseconds } from "../core/index.ts";
 import { type Call, type CallContext, type Layer, priorities } from "./call.ts";
 import { Gate } from "./gate.ts";
 import { withLayer } from "./layered.ts";
-import { checkInteger, checkNames } from "./option-checks.ts";
+import { checkInteger } from "./option-checks.ts";
 import type { Policy, Priority } from "./policy.ts";
 
 const refused = channel("ashlar:load-shedding:refused");
@@ -40,7 +40,7 @@ export interface LoadShedding extends Policy {
  * @throws InvalidArgumentError an option that is wrong or unknown
  */
 export function loadShedding(options: LoadSheddingOptions = {}): LoadShedding {
-  checkNames(options, ["concurrency", "queue", "queueTimeout", "target", "interval", "name", "runtime"]);
+  refuseUnknown(options, ["concurrency", "queue", "queueTimeout", "target", "interval", "name", "runtime"]);
   const { runtime = systemRuntime, name = "load shedding" } = options;
   const limit = checkInteger("options.concurrency", options.concurrency ?? 32, 1);
   const layer = new SheddingLayer({

@@ -1,14 +1,5 @@
 import { invalidArgument } from "../core/index.ts";
 
-/** @throws InvalidArgumentError `options` is no object or has a name that is not allowed: a misspelt option would silently not be there */
-export function checkNames(options: object, allowed: readonly string[]): void {
-  if (typeof options !== "object" || options === null) throw invalidArgument("options", options, "an object");
-  for (const name of Object.keys(options)) {
-    if (!allowed.includes(name))
-      throw invalidArgument(`options.${name}`, "a name that is not known", allowed.join(", "));
-  }
-}
-
 export function checkInteger(name: string, value: number, min: number, max = 1_000_000): number {
   if (Number.isInteger(value) && value >= min && value <= max) return value;
   throw invalidArgument(name, value, `an integer from ${min} to ${max}`);

@@ -1,5 +1,5 @@
-import { type Runtime, systemRuntime } from "../core/index.ts";
-import { checkNames, checkNumber } from "./option-checks.ts";
+import { type Runtime, refuseUnknown, systemRuntime } from "../core/index.ts";
+import { checkNumber } from "./option-checks.ts";
 
 export interface RetryBudgetOptions {
   /** Retries that each call pays for. More than this part of the load is never added by retries, but for `minPerSecond`. Default 0.2. */
@@ -29,7 +29,7 @@ export interface RetryBudget {
  * @throws InvalidArgumentError an option that is wrong or unknown
  */
 export function retryBudget(options: RetryBudgetOptions = {}): RetryBudget {
-  checkNames(options, ["ratio", "minPerSecond", "capacity", "runtime"]);
+  refuseUnknown(options, ["ratio", "minPerSecond", "capacity", "runtime"]);
   const { ratio = 0.2, minPerSecond = 10, capacity = 100, runtime = systemRuntime } = options;
   checkNumber("options.ratio", ratio, 0, 1_000);
   checkNumber("options.minPerSecond", minPerSecond, 0, 1e6);

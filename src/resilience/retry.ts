@@ -1,9 +1,16 @@
 import { channel } from "node:diagnostics_channel";
-import { type Duration, invalidArgument, type Runtime, systemRuntime, toMilliseconds } from "../core/index.ts";
+import {
+  type Duration,
+  invalidArgument,
+  type Runtime,
+  refuseUnknown,
+  systemRuntime,
+  toMilliseconds,
+} from "../core/index.ts";
 import { type Backoff, backoffDelay, type Jitter, jitters } from "./backoff-delays.ts";
 import type { Call, CallContext, Layer } from "./call.ts";
 import { withLayer } from "./layered.ts";
-import { checkFunction, checkInteger, checkNames } from "./option-checks.ts";
+import { checkFunction, checkInteger } from "./option-checks.ts";
 import { pause } from "./pause.ts";
 import type { Policy } from "./policy.ts";
 import { retryAfterMs } from "./retry-after.ts";
@@ -64,7 +71,7 @@ const names = [
  * @throws InvalidArgumentError an option that is wrong or unknown
  */
 export function retry(options: RetryOptions = {}): Policy {
-  checkNames(options, names);
+  refuseUnknown(options, names);
   return withLayer(new RetryLayer(options), {});
 }
 

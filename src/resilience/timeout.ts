@@ -1,6 +1,12 @@
-import { type Duration, invalidArgument, type Runtime, systemRuntime, toMilliseconds } from "../core/index.ts";
+import {
+  type Duration,
+  invalidArgument,
+  type Runtime,
+  refuseUnknown,
+  systemRuntime,
+  toMilliseconds,
+} from "../core/index.ts";
 import { withLayer } from "./layered.ts";
-import { checkNames } from "./option-checks.ts";
 import type { Policy } from "./policy.ts";
 import { TimeoutLayer } from "./timeout-layer.ts";
 
@@ -28,7 +34,7 @@ export interface Timeout extends Policy {
  * @throws InvalidArgumentError an option that is wrong or unknown
  */
 export function timeout(duration: Duration = "10s", options: TimeoutOptions = {}): Timeout {
-  checkNames(options, ["cooperative", "name", "runtime"]);
+  refuseUnknown(options, ["cooperative", "name", "runtime"]);
   const { cooperative = false, name = "timeout", runtime = systemRuntime } = options;
   if (typeof cooperative !== "boolean") throw invalidArgument("options.cooperative", cooperative, "true or false");
   const ms = toMilliseconds(duration, "duration", { min: 1 });

@@ -3,41 +3,27 @@ export {
   type BoundedLoadRing,
   type BoundedLoadRingOptions,
   createBoundedLoadRing,
-  createHashRing,
-  createMaglevTable,
-  createRendezvous,
-  type HashRingOptions,
-  jumpHash,
-  type MaglevOptions,
   type PlacedWork,
-  type Placement,
-  type PlacementNode,
-  type RendezvousOptions,
-} from "./placement/index.ts";
+} from "./placement/bounded-load-ring.ts";
+export { createHashRing, type HashRingOptions } from "./placement/hash-ring.ts";
+export { jumpHash } from "./placement/jump.ts";
+export { createMaglevTable, type MaglevOptions } from "./placement/maglev.ts";
+export type { Placement, PlacementNode } from "./placement/nodes.ts";
+export { createRendezvous, type RendezvousOptions } from "./placement/rendezvous.ts";
+export { createBlockedBloomFilter, readBlockedBloomFilter } from "./sketches/blocked-bloom-filter.ts";
+export { type BloomFilter, createBloomFilter, readBloomFilter } from "./sketches/bloom-filter.ts";
+export { type CountMin, type CountMinOptions, createCountMin, readCountMin } from "./sketches/count-min.ts";
 export {
-  type BloomFilter,
   type CountingBloomFilter,
-  type CountMin,
-  type CountMinOptions,
-  type CuckooFilter,
-  createBlockedBloomFilter,
-  createBloomFilter,
   createCountingBloomFilter,
-  createCountMin,
-  createCuckooFilter,
+  readCountingBloomFilter,
+} from "./sketches/counting-bloom-filter.ts";
+export { type CuckooFilter, createCuckooFilter, readCuckooFilter } from "./sketches/cuckoo-filter.ts";
+export {
   createHyperLogLog,
-  createTDigest,
-  type FilterOptions,
   type HyperLogLog,
   type HyperLogLogOptions,
-  type MembershipSketch,
-  readBlockedBloomFilter,
-  readBloomFilter,
-  readCountingBloomFilter,
-  readCountMin,
-  readCuckooFilter,
   readHyperLogLog,
-  readTDigest,
-  type TDigest,
-  type TDigestOptions,
-} from "./sketches/index.ts";
+} from "./sketches/hyperloglog.ts";
+export type { FilterOptions, MembershipSketch } from "./sketches/membership.ts";
+export { createTDigest, readTDigest, type TDigest, type TDigestOptions } from "./sketches/t-digest.ts";

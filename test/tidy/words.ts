@@ -14,7 +14,7 @@ const unwanted: readonly { readonly text: RegExp; readonly what: string; readonl
     remedy: "do it now, or state the limit as a fact where users read it",
   },
   {
-    text: /\bregistr[y]\.[a-z]|[a-z]\.debia[n]\.[a-z]/g,
+    text: /\bregistr[y]\.(?:npm|yarn)|[a-z]\.debia[n]\.[a-z]/g,
     what: "the host of a package registry",
     remedy: "leave the host to the configuration of npm or apt",
   },

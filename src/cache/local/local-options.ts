@@ -3,6 +3,7 @@ import {
   encodeValue,
   invalidArgument,
   type Runtime,
+  refuseUnknown,
   systemRuntime,
   toMilliseconds,
 } from "../../core/index.ts";
@@ -37,7 +38,7 @@ export interface LocalCacheOptions<K, V> {
   readonly runtime?: Pick<Runtime, "clock" | "timers">;
 }
 
-const names = new Set([
+const names: readonly string[] = [
   "maxEntries",
   "maxBytes",
   "sizeOf",
@@ -49,7 +50,7 @@ const names = new Set([
   "onRemove",
   "clockResolution",
   "runtime",
-]);
+];
 
 /** The options, checked and with their defaults. `Infinity` stands for no bound. */
 export interface LocalSettings<K, V> {
@@ -71,10 +72,7 @@ const entriesAtMost = 2 ** 30;
 
 /** @throws InvalidArgumentError naming the option */
 export function checkLocalOptions<K, V>(options: LocalCacheOptions<K, V>, at = "options"): LocalSettings<K, V> {
-  if (typeof options !== "object" || options === null) throw invalidArgument(at, options, "an object of options");
-  for (const name in options) {
-    if (!names.has(name)) throw invalidArgument(`${at}.${name}`, "an unknown option", [...names].join(", "));
-  }
+  refuseUnknown(options, names, at);
   const { maxEntries, maxBytes, maxCost, sizeOf, weigh, eviction = "s3-fifo", onRemove } = options;
   if (maxEntries === undefined && maxBytes === undefined && maxCost === undefined) {
     throw invalidArgument(`${at}.maxEntries`, maxEntries, "a bound: maxEntries, or maxBytes, or maxCost with weigh");

@@ -1,4 +1,10 @@
-import { type Duration, invalidArgument, type StandardSchema, toMilliseconds } from "../../core/index.ts";
+import {
+  type Duration,
+  invalidArgument,
+  refuseUnknown,
+  type StandardSchema,
+  toMilliseconds,
+} from "../../core/index.ts";
 import type { Engine } from "../../engine/index.ts";
 import type { ChangeOptions } from "./contract.ts";
 
@@ -28,7 +34,7 @@ const changeNames = ["author", "reason", "expectedVersion", "signal"];
 const recordBytes = 16 * 1024;
 
 export function toSettings(engine: Engine, options: ConfigOptions<unknown, unknown>): Settings {
-  onlyKnown(options, optionNames);
+  refuseUnknown(options, optionNames);
   const { schema, history = 100, maxBytes = 64 * 1024 } = options;
   if (typeof schema?.["~standard"]?.validate !== "function")
     throw invalidArgument("schema", schema, "a schema that follows Standard Schema (standardschema.dev)");
@@ -44,7 +50,7 @@ export function toSettings(engine: Engine, options: ConfigOptions<unknown, unkno
 }
 
 export function checkChange(options: ChangeOptions): void {
-  onlyKnown(options, changeNames);
+  refuseUnknown(options, changeNames);
   toText(options.author, "author", 200);
   toText(options.reason, "reason", 2000);
   const { expectedVersion } = options;
@@ -71,11 +77,4 @@ export function toLimit(limit: unknown): number {
 function toText(text: unknown, name: string, most: number): void {
   if (text !== undefined && (typeof text !== "string" || text.length === 0 || text.length > most))
     throw invalidArgument(name, text, `a text of 1 to ${most} characters`);
-}
-
-/** A misspelt option would silently lose a guarantee. */
-function onlyKnown(options: object, names: readonly string[]): void {
-  if (typeof options !== "object" || options === null) throw invalidArgument("options", options, "an object");
-  for (const name of Object.keys(options))
-    if (!names.includes(name)) throw invalidArgument(`options.${name}`, name, `only ${names.join(", ")}`);
 }

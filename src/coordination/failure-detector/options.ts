@@ -1,4 +1,4 @@
-import { invalidArgument, type Runtime, systemRuntime } from "../../core/index.ts";
+import { invalidArgument, type Runtime, refuseUnknown, systemRuntime } from "../../core/index.ts";
 
 /** What all detectors take. */
 export interface DetectorOptions {
@@ -14,12 +14,7 @@ export function toDetectorSettings(
   options: DetectorOptions,
   own: readonly string[],
 ): { readonly maxPeers: number; readonly runtime: Runtime } {
-  if (typeof options !== "object" || options === null) throw invalidArgument("options", options, "an object");
-  const allowed = [...own, ...ofAll];
-  for (const name of Object.keys(options)) {
-    // A misspelt option would be a threshold that is not kept.
-    if (!allowed.includes(name)) throw invalidArgument(`options.${name}`, undefined, `only ${allowed.join(", ")}`);
-  }
+  refuseUnknown(options, [...own, ...ofAll]);
   const { maxPeers = 10_000, runtime = systemRuntime } = options;
   if (!Number.isInteger(maxPeers) || maxPeers < 1 || maxPeers > 1_000_000)
     throw invalidArgument("maxPeers", maxPeers, "a whole number from 1 to 1,000,000");

@@ -1,4 +1,10 @@
-import { type Duration, invalidArgument, type StandardSchema, toMilliseconds } from "../../core/index.ts";
+import {
+  type Duration,
+  invalidArgument,
+  refuseUnknown,
+  type StandardSchema,
+  toMilliseconds,
+} from "../../core/index.ts";
 import type { Engine, TransactOptions } from "../../engine/index.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 import { mayRunAgain, type StoredError, toError } from "./stored-error.ts";
@@ -87,7 +93,7 @@ const day = 24 * 3600 * 1000;
 const recordBytes = 16 * 1024;
 
 export function toSettings(engine: Engine, options: IdempotencyOptions): Settings {
-  onlyKnown(options, settingNames);
+  refuseUnknown(options, settingNames);
   const { retryable = mayRunAgain, revive = toError, maxResultBytes = 64 * 1024 } = options;
   for (const [name, value] of Object.entries({ retryable, revive }))
     if (typeof value !== "function") throw invalidArgument(name, value, "a function");
@@ -106,7 +112,7 @@ export function toSettings(engine: Engine, options: IdempotencyOptions): Setting
 }
 
 export function toCall(key: string, options: CallOptions, settings: Settings, form: keyof typeof namesOf): Call {
-  onlyKnown(options, namesOf[form]);
+  refuseUnknown(options, namesOf[form]);
   const { retention, onInProgress, wait, schema, signal } = options;
   if (schema !== undefined && typeof schema?.["~standard"]?.validate !== "function")
     throw invalidArgument("schema", schema, "a schema that follows Standard Schema (standardschema.dev)");
@@ -130,13 +136,6 @@ export function toKey(key: unknown, name = "key"): string {
   if (typeof key !== "string" || key.length === 0 || key.length > 500)
     throw invalidArgument(name, key, "a text of 1 to 500 characters");
   return key;
-}
-
-/** A misspelt option would silently lose a guarantee. */
-function onlyKnown(options: object, names: readonly string[]): void {
-  if (typeof options !== "object" || options === null) throw invalidArgument("options", options, "an object");
-  for (const name of Object.keys(options))
-    if (!names.includes(name)) throw invalidArgument(`options.${name}`, name, `only ${names.join(", ")}`);
 }
 
 /** Below ten seconds, a commit that is still under way could find its key forgotten. */

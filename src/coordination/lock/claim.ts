@@ -33,7 +33,12 @@ export class Claim {
     this.id = id;
     this.lease = lease;
     this.shares = shares;
-    this.entry = { lease: lease.id, since, ...(owner !== undefined && { owner }) };
+    this.entry = {
+      lease: lease.id,
+      since,
+      ...(owner !== undefined && { owner }),
+      ...(shares.length > 1 && { names: shares.length }),
+    };
   }
 
   heldKey({ resource }: Share): Key {

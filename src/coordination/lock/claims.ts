@@ -12,7 +12,7 @@ import type { Engine } from "../../engine/index.ts";
 import { type Leases, leasesOf } from "../lease/index.ts";
 import { acquired, denied, type LockMessage, released } from "./channels.ts";
 import { Claim } from "./claim.ts";
-import { LockCommits } from "./commits.ts";
+import { type Denial, LockCommits } from "./commits.ts";
 import { ClaimHold } from "./hold.ts";
 import { Queue } from "./queue.ts";
 import { LockKeys, type Share } from "./resource.ts";
@@ -132,15 +132,25 @@ export class Claims implements AsyncDisposable {
     const first = await this.commits.take(claim, signal);
     if ("tokens" in first) return first.tokens;
     if (!wait) {
-      // What stands in the way may have no owner any more.
-      if (first.because !== "full" || !(await this.#queue.clear(first.share.resource, signal))) return undefined;
-      const second = await this.commits.take(claim, signal);
-      return "tokens" in second ? second.tokens : undefined;
+      return await this.#afterTheDead(claim, first, signal);
     }
     if (first.because === "lease" || first.because === "void") return undefined;
     const place = Math.floor((await this.leases.now()) * 1000);
     if (await this.commits.wait(claim, place, signal)) return undefined;
     return await this.#queue.turn(claim, signal);
+  }
+
+  /** What stands in the way, of each share, may have no owner any more. */
+  async #afterTheDead(claim: Claim, first: Denial, signal: AbortSignal): Promise<readonly number[] | undefined> {
+    let denial = first;
+    for (const _ of claim.shares) {
+      if (denial.because === "lease" || denial.because === "void") return undefined;
+      if (!(await this.#queue.clear(denial.share.resource, signal))) return undefined;
+      const outcome = await this.commits.take(claim, signal);
+      if ("tokens" in outcome) return outcome.tokens;
+      denial = outcome;
+    }
+    return undefined;
   }
 
   #tell(

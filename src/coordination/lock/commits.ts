@@ -102,7 +102,7 @@ export class LockCommits {
     if (outcome.ok) this.#forgetUnused(claim, outcome);
   }
 
-  /** Gives what a claim holds to the first in the queue of that owner, whose process lives; both need the same. Resolves with whether there was one. */
+  /** Gives what a claim holds to the first in the queue of that owner that waits for this alone, and whose process lives; both need the same. Resolves with whether there was one. */
   async handOver(claim: Claim, owner: string): Promise<boolean> {
     const [share, ...others] = claim.shares;
     if (!share || others.length > 0)
@@ -111,6 +111,8 @@ export class LockCommits {
     const prefix = this.keys.queue(resource);
     for await (const { key, value, version } of this.#root.kv.list<Entry>({ prefix })) {
       if (value.owner !== owner || value.weight !== weight) continue;
+      // It would hold this one while it waits for the others.
+      if (value.names !== undefined) continue;
       const outcome = await this.#root.kv.tryCommit({
         checks: [
           { key: claim.heldKey(share), present: true },

@@ -1,4 +1,4 @@
-import { type Duration, invalidArgument, toMilliseconds } from "../../core/index.ts";
+import { type Duration, invalidArgument, refuseUnknown, toMilliseconds } from "../../core/index.ts";
 import type { AcquireOptions } from "./claims.ts";
 import type { Share } from "./resource.ts";
 
@@ -28,7 +28,12 @@ export interface Defaults {
   readonly owner: string | undefined;
 }
 
-export function toDefaults(options: LockingOptions): Defaults {
+const ofLocking = ["ttl", "owner"];
+const ofHolds = ["timeout", "signal", "ttl"];
+
+/** @param more names of options that there are besides */
+export function toDefaults(options: LockingOptions, more: readonly string[] = []): Defaults {
+  refuseUnknown(options, [...ofLocking, ...more]);
   const { owner } = options;
   if (owner !== undefined && (typeof owner !== "string" || owner.length === 0 || owner.length > 200))
     throw invalidArgument("owner", owner, "a text of 1 to 200 characters");
@@ -40,7 +45,9 @@ export function toAcquire(
   options: HoldOptions,
   defaults: Defaults,
   wait: boolean,
+  more: readonly string[] = [],
 ): AcquireOptions {
+  refuseUnknown(options, [...ofHolds, ...more]);
   const { timeout = "30s" } = options;
   return {
     shares,

@@ -229,3 +229,51 @@ test("diagnostics channels tell of grants, releases and refusals", async () => {
     "released semaphore s 2 false",
   ]);
 });
+
+for (const kind of ["lock", "semaphore"] as const) {
+  test(`${kind}: a try does not take a waiter that died for one that waits`, async () => {
+    await using both = together(2);
+    const [living, dying] = both.processes as readonly [Process, Process];
+    const take = ({ engine }: Process) =>
+      kind === "lock"
+        ? createLocks(engine, { ttl: "2s" }).acquire("x")
+        : createSemaphore(engine, "x", { permits: 1, ttl: "2s" }).acquire();
+    const hold = await take(living);
+    take(dying).catch(() => {});
+    await waiting(living.engine, "x", 1, kind);
+    await dying.die();
+    await both.runtime.advance(10_000);
+    await hold.release();
+    const tried =
+      kind === "lock"
+        ? createLocks(living.engine).tryAcquire("x")
+        : createSemaphore(living.engine, "x", { permits: 1 }).tryAcquire();
+    assert.ok(await tried);
+  });
+}
+
+test("a lock is not handed to one who waits for more than it", async () => {
+  await using both = together(2);
+  const [holder, other] = both.processes as readonly [Process, Process];
+  const x = await createLocks(holder.engine).acquire("x");
+  const y = await createLocks(other.engine).acquire("y");
+  const named = createLocks(other.engine, { owner: "named" }).acquire(["x", "y"], { timeout: "1h" });
+  await waiting(holder.engine, "x", 1);
+  assert.equal(await x.handOver("named"), false);
+  assert.equal(x.held, true);
+  await Promise.all([x.release(), y.release()]);
+  await both.runtime.advance(1000);
+  await (await named).release();
+});
+
+test("options that are spelt wrong are refused", async () => {
+  await using one = alone();
+  assert.throws(() => createLocks(one.engine, { tll: "1s" } as object), /options\.tll/);
+  assert.throws(
+    () => createSemaphore(one.engine, "s", { permits: 1, tll: "1s" } as { permits: number }),
+    /options\.tll/,
+  );
+  await assert.rejects(createLocks(one.engine).acquire("x", { timeOut: 0 } as object), /options\.timeOut/);
+  const semaphore = createSemaphore(one.engine, "s", { permits: 2 });
+  await (await semaphore.acquire({ permits: 2 })).release();
+});

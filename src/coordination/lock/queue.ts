@@ -46,12 +46,18 @@ export class Queue {
     }
   }
 
-  /** Removes the holders of a resource whose leases have ended. Resolves with whether there were any. */
+  /** Removes the holders of a resource whose leases have ended, and those who wait before the first that lives. Resolves with whether there were any. */
   async clear(resource: Resource, signal: AbortSignal): Promise<boolean> {
     let cleared = false;
     for (const entry of await this.#held(resource, signal)) {
       if (!(await this.#leases.lives(entry.value.lease, { signal })))
         cleared = (await this.#commits.purge(resource, entry, true)) || cleared;
+      else if (resource.kind === "lock") return cleared;
+    }
+    const queue = { prefix: this.#commits.keys.queue(resource) };
+    for await (const entry of this.#root.kv.list<Entry>(queue, { signal })) {
+      if (await this.#leases.lives(entry.value.lease, { signal })) break;
+      cleared = (await this.#commits.purge(resource, entry, false)) || cleared;
     }
     return cleared;
   }

@@ -88,6 +88,8 @@ export interface Entry {
   readonly owner?: string;
   /** When it was written, by the owner's wall clock, for people. */
   readonly since: number;
+  /** How many names its claim is for, if more than one: then it holds all or none. */
+  readonly names?: number;
 }
 
 /**

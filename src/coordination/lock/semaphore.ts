@@ -41,7 +41,7 @@ export function createSemaphore(engine: Engine, name: string, options: Semaphore
   if (!Number.isInteger(permits) || permits < 1 || permits > 1_000_000)
     throw invalidArgument("permits", permits, "a whole number from 1 to 1000000");
   const resource: Resource = { kind: "semaphore", name: toName(name), permits };
-  return new EngineSemaphore(claimsOf(engine), resource, toDefaults(options));
+  return new EngineSemaphore(claimsOf(engine), resource, toDefaults(options, ["permits"]));
 }
 
 class EngineSemaphore implements Semaphore {
@@ -79,6 +79,8 @@ class EngineSemaphore implements Semaphore {
     const { permits: weight = 1 } = options;
     if (!Number.isInteger(weight) || weight < 1 || weight > this.permits)
       throw invalidArgument("permits", weight, `a whole number from 1 to ${this.permits}, which is all of them`);
-    return await this.#claims.acquire(toAcquire([{ resource: this.#resource, weight }], options, this.#defaults, wait));
+    return await this.#claims.acquire(
+      toAcquire([{ resource: this.#resource, weight }], options, this.#defaults, wait, ["permits"]),
+    );
   }
 }

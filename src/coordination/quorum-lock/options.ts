@@ -1,4 +1,4 @@
-import { type Duration, invalidArgument, toMilliseconds } from "../../core/index.ts";
+import { type Duration, invalidArgument, refuseUnknown, toMilliseconds } from "../../core/index.ts";
 import type { Engine } from "../../engine/index.ts";
 
 export interface QuorumLockOptions {
@@ -56,8 +56,7 @@ export function toEngines(given: readonly Engine[]): readonly [Engine, ...Engine
 }
 
 export function toSettings(options: QuorumLockOptions): QuorumSettings {
-  for (const name of Object.keys(options))
-    if (!names.includes(name)) throw invalidArgument(`options.${name}`, name, `one of ${names.join(", ")}`);
+  refuseUnknown(options, names);
   const { owner, drift = 0.02 } = options;
   const ttl = toMilliseconds(options.ttl ?? "10s", "ttl", { min: 100, max: 24 * 3600 * 1000 });
   const engineTimeout = toMilliseconds(options.engineTimeout ?? Math.min(1000, ttl / 20), "engineTimeout", {

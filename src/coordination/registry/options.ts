@@ -1,4 +1,4 @@
-import { type Duration, invalidArgument, toMilliseconds } from "../../core/index.ts";
+import { type Duration, invalidArgument, refuseUnknown, toMilliseconds } from "../../core/index.ts";
 import type { Health, InstanceChanges, InstanceFilter, InstanceOptions } from "./contract.ts";
 
 export interface RegistryOptions {
@@ -19,7 +19,7 @@ export const externalNames = [...described, "id", "ttl", "signal"];
 export const changeNames = ["weight", "metadata", "health"];
 
 export function toRegistrySettings(options: RegistryOptions): { readonly ttl: number; readonly staleAfter: number } {
-  onlyKnown("options", options, ["ttl", "staleAfter"]);
+  refuseUnknown(options, ["ttl", "staleAfter"]);
   const { ttl = "15s", staleAfter = "15s" } = options;
   return {
     ttl: toTtl(ttl),
@@ -31,21 +31,13 @@ export function toTtl(ttl: Duration, min = 100): number {
   return toMilliseconds(ttl, "ttl", { min, max: longest });
 }
 
-/** Misspelt options are refused: what they were to say would be lost in silence. */
-export function onlyKnown(what: string, given: object, names: readonly string[]): void {
-  if (typeof given !== "object" || given === null) throw invalidArgument(what, given, "an object");
-  for (const name of Object.keys(given)) {
-    if (!names.includes(name)) throw invalidArgument(`${what}.${name}`, name, `only ${names.join(", ")}`);
-  }
-}
-
 export function checkText(name: string, given: unknown, most = 200): void {
   if (typeof given !== "string" || given.length === 0 || given.length > most)
     throw invalidArgument(name, given, `a text of 1 to ${most} characters`);
 }
 
 export function checkInstance(options: InstanceOptions, names: readonly string[]): void {
-  onlyKnown("options", options, names);
+  refuseUnknown(options, names);
   const { address, zone, version } = options;
   checkAddress(address);
   if (zone !== undefined) checkText("zone", zone);
@@ -54,12 +46,12 @@ export function checkInstance(options: InstanceOptions, names: readonly string[]
 }
 
 export function checkChanges(changes: InstanceChanges): void {
-  onlyKnown("changes", changes, changeNames);
+  refuseUnknown(changes, changeNames, "changes");
   checkValues(changes);
 }
 
 export function checkFilter(filter: InstanceFilter): void {
-  onlyKnown("filter", filter, ["zone", "version", "health", "metadata"]);
+  refuseUnknown(filter, ["zone", "version", "health", "metadata"], "filter");
   for (const name of ["zone", "version"] as const) {
     const given = filter[name];
     if (given !== undefined) for (const each of [given].flat()) checkText(`filter.${name}`, each);

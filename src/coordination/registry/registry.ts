@@ -1,4 +1,4 @@
-import { createCloser, createIds, type Ids } from "../../core/index.ts";
+import { createCloser, createIds, type Ids, refuseUnknown } from "../../core/index.ts";
 import type { Engine } from "../../engine/index.ts";
 import type {
   ExternalOptions,
@@ -19,7 +19,6 @@ import {
   checkInstance,
   checkText,
   externalNames,
-  onlyKnown,
   type RegistryOptions,
   registerNames,
   toRegistrySettings,
@@ -137,7 +136,7 @@ class EngineRegistry implements Registry {
   watch(service: string, options: WatchServiceOptions = {}): ServiceView {
     this.#closer.assertOpen();
     checkText("service", service);
-    onlyKnown("options", options, ["filter", "signal"]);
+    refuseUnknown(options, ["filter", "signal"]);
     if (options.filter !== undefined) checkFilter(options.filter);
     options.signal?.throwIfAborted();
     const { staleAfter } = this.#settings;

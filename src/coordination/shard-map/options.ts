@@ -1,4 +1,4 @@
-import { type Duration, invalidArgument, toMilliseconds } from "../../core/index.ts";
+import { type Duration, invalidArgument, refuseUnknown, toMilliseconds } from "../../core/index.ts";
 import type { OnRevoke } from "./ownership.ts";
 
 export interface ShardMapOptions {
@@ -81,9 +81,4 @@ export function toShard(shard: unknown, shards: number): number {
 
 function isShortText(given: unknown): given is string {
   return typeof given === "string" && given.length > 0 && given.length <= 200;
-}
-
-function refuseUnknown(options: object, names: readonly string[]): void {
-  for (const name of Object.keys(options))
-    if (!names.includes(name)) throw invalidArgument(`options.${name}`, name, `one of ${names.join(", ")}`);
 }

@@ -10,7 +10,7 @@ import {
   jumpHash,
   type Placement,
   type PlacementNode,
-} from "./index.ts";
+} from "../index.ts";
 
 const keys = Array.from({ length: 20_000 }, (_, i) => `user:${i}`);
 const names = (count: number) => Array.from({ length: count }, (_, i) => `node-${i}`);

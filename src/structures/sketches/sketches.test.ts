@@ -19,7 +19,7 @@ import {
   readCuckooFilter,
   readHyperLogLog,
   readTDigest,
-} from "./index.ts";
+} from "../index.ts";
 
 const code = (expected: string) => (error: unknown) => isAshlarError(error, expected);
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
