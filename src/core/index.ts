@@ -55,6 +55,7 @@ export {
   UnsupportedError,
 } from "./errors.ts";
 export { ByteReader, ByteWriter } from "./frames.ts";
+export { hash32 } from "./hash.ts";
 export { escapeHtml, htmlPage } from "./html.ts";
 export { createIds, type Ids } from "./ids.ts";
 export { type ByteRange, encodeRange, type KeyRange, type KeySpan } from "./key-ranges.ts";

@@ -1,4 +1,5 @@
 /** Structures that stand by themselves, without an engine: where keys belong among nodes, and summaries of large sets. */
+export { hash32 } from "../core/index.ts";
 export {
   type BoundedLoadRing,
   type BoundedLoadRingOptions,

@@ -1,3 +1,5 @@
+import { hash32 } from "../../core/index.ts";
+
 const identities = new WeakMap<WeakKey, number>();
 let nextIdentity = 1;
 
@@ -5,24 +7,17 @@ let nextIdentity = 1;
 export function hashKey(key: unknown): number {
   switch (typeof key) {
     case "string":
-      return hashString(key);
+      return hash32(key);
     case "number":
-      return Number.isInteger(key) ? hashNumber(key) : hashString(String(key));
+      return Number.isInteger(key) ? hashNumber(key) : hash32(String(key));
     case "object":
     case "function":
       return key === null ? 0 : hashNumber(identityOf(key));
     case "symbol":
-      return hashString(key.description ?? "");
+      return hash32(key.description ?? "");
     default:
-      return hashString(String(key));
+      return hash32(String(key));
   }
-}
-
-/** FNV-1a over UTF-16 units, then mixed. */
-function hashString(text: string): number {
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
-  return mix(hash);
 }
 
 function hashNumber(value: number): number {

@@ -5,7 +5,7 @@ import { type StoreKind, storeKinds } from "../../../test/stores.ts";
 import { AshlarError, InvalidArgumentError, isAshlarError, type StandardSchema } from "../../core/index.ts";
 import type { Engine } from "../../engine/index.ts";
 import { openMemory } from "../../engine/memory/index.ts";
-import { createIdempotency, type IdempotencyMessage, isReplayed, type RunContext } from "./index.ts";
+import { createIdempotency, type IdempotencyMessage, idempotent, isReplayed, type RunContext } from "./index.ts";
 
 const code = (expected: string) => (error: unknown) => isAshlarError(error, expected);
 
@@ -436,4 +436,12 @@ test("what happens is announced", async () => {
     "started t 1",
     "recorded t 1",
   ]);
+});
+
+test("a single call needs no block of its own", async () => {
+  await using engine = openMemory();
+  let runs = 0;
+  const fn = async () => ++runs;
+  assert.deepEqual([await idempotent(engine, "k", fn), await idempotent(engine, "k", fn), runs], [1, 1, 1]);
+  await assert.rejects(idempotent(engine, "k", fn, { retentoin: "1h" } as object), /retentoin/);
 });

@@ -6,7 +6,7 @@ import type { HeldLease } from "./held-lease.ts";
 const perCommit = 40;
 
 /**
- * Renews all leases of a process: those that are due go into one commit. A lease is renewed when a third of its time has passed, so that two
+ * Renews leases of a process: those that are due go into one commit. A lease is renewed when a third of its time has passed, so that two
  * renewals may fail before it is lost.
  */
 export class Heartbeat {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { test } from "node:test";
-import { isAshlarError, type Runtime } from "../../core/index.ts";
+import { isAshlarError, type Runtime, sleep } from "../../core/index.ts";
 import { createManualRuntime, type ManualRuntime } from "../../core/testing/manual-runtime.ts";
 import { MemoryStore, openMemory } from "../../engine/memory/index.ts";
 import { type Lease, type LeaseMessage, leasesOf } from "./index.ts";
@@ -368,4 +368,32 @@ test("a heartbeat writes leases and nothing else", async () => {
   };
   await process.runtime.advance(400);
   assert.deepEqual(written, [["lease", lease.id]]);
+});
+
+test("a lease too short for the engine's latency does not cost the process its other leases", async () => {
+  await using process = alone();
+  const leases = leasesOf(process.engine);
+  process.tap.intercept = async (_, pass) => {
+    await sleep(process.runtime, 20);
+    const outcomes = await pass();
+    await sleep(process.runtime, 20);
+    return outcomes;
+  };
+  const asked = leases.acquire("3s");
+  await process.runtime.advance(100);
+  const long = await asked;
+  let stop = false;
+  const shortOnes = (async () => {
+    while (!stop) {
+      const lease = await leases.acquire(100).catch(() => undefined);
+      await sleep(process.runtime, 30);
+      lease?.release();
+    }
+  })();
+  await process.runtime.advance(20_000);
+  stop = true;
+  assert.equal(long.held, true);
+  await process.runtime.advance(1000);
+  await shortOnes;
+  process.tap.intercept = undefined;
 });

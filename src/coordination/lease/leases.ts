@@ -9,7 +9,7 @@ import {
 } from "../../core/index.ts";
 import { type Engine, EngineClock, type Fence } from "../../engine/index.ts";
 import { Departures } from "./departures.ts";
-import { Heartbeat } from "./heartbeat.ts";
+import { Heartbeats } from "./heartbeats.ts";
 import { HeldLease } from "./held-lease.ts";
 import { leaseKey } from "./keys.ts";
 
@@ -71,7 +71,7 @@ class ProcessLeases implements Leases, AsyncDisposable {
   readonly #root: Engine;
   readonly #held = new Set<HeldLease>();
   readonly #granting = new Map<number, Promise<HeldLease>>();
-  readonly #heartbeat: Heartbeat;
+  readonly #heartbeats: Heartbeats;
   readonly #departures: Departures;
   readonly #clock: EngineClock;
   readonly #ids: { next(): string };
@@ -80,7 +80,7 @@ class ProcessLeases implements Leases, AsyncDisposable {
   constructor(root: Engine) {
     this.#root = root;
     this.#ids = createIds(root.runtime);
-    this.#heartbeat = new Heartbeat(root, this.#held, (lease) => this.#retire(lease));
+    this.#heartbeats = new Heartbeats(root, (lease) => this.#retire(lease));
     this.#departures = new Departures(root);
     this.#clock = new EngineClock(root, root.runtime);
   }
@@ -157,8 +157,8 @@ class ProcessLeases implements Leases, AsyncDisposable {
     });
     const lease = new HeldLease(this.#root, { id, ttl, sentAt });
     this.#held.add(lease);
+    this.#heartbeats.add(lease);
     lease.signal.addEventListener("abort", () => this.#forget(lease), { once: true });
-    this.#heartbeat.schedule();
     return lease;
   }
 
@@ -170,12 +170,12 @@ class ProcessLeases implements Leases, AsyncDisposable {
   /** Others need not wait for what this process does not own any more. */
   #forget(lease: HeldLease): void {
     this.#held.delete(lease);
-    this.#heartbeat.schedule();
+    this.#heartbeats.delete(lease);
     if (!this.#closer.closed) this.#root.kv.delete(lease.key).catch(() => {});
   }
 
   async #end(): Promise<void> {
-    await this.#heartbeat.close();
+    await this.#heartbeats.close();
     this.#departures.close();
     const held = [...this.#held];
     for (const lease of held) lease.lose("the engine was closed");

@@ -1,4 +1,4 @@
-import type { Key } from "../../core/index.ts";
+import { hash32, type Key } from "../../core/index.ts";
 
 /**
  * What can be held: a number of permits under a name. A lock has one; a read–write lock has so many that each reader takes one and a
@@ -67,7 +67,7 @@ export class LockKeys {
   }
 
   token({ kind, name }: Resource): Key {
-    return [...this.#base, "token", shardOf(`${kind} ${name}`)];
+    return [...this.#base, "token", hash32(`${kind} ${name}`) % shards];
   }
 
   voided(claim: string): Key {
@@ -97,10 +97,3 @@ export interface Entry {
  * same name; it need not be the next.
  */
 const shards = 64;
-
-/** FNV-1a, 32 bits, over UTF-16 code units. */
-function shardOf(text: string): number {
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
-  return (hash >>> 0) % shards;
-}

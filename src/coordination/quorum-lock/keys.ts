@@ -1,4 +1,4 @@
-import type { Key } from "../../core/index.ts";
+import { hash32, type Key } from "../../core/index.ts";
 
 /**
  * The keys in each of the engines, under its namespace.
@@ -14,7 +14,7 @@ import type { Key } from "../../core/index.ts";
 export const quorumKeys = {
   votes: (name: string): Key => ["quorum-lock", "held", name],
   vote: (name: string, id: string): Key => ["quorum-lock", "held", name, id],
-  token: (name: string): Key => ["quorum-lock", "token", shardOf(name)],
+  token: (name: string): Key => ["quorum-lock", "token", hash32(name) % shards],
   voided: (id: string): Key => ["quorum-lock", "void", id],
 } as const;
 
@@ -27,10 +27,3 @@ export interface Holder {
 
 /** Names share counters, so that a name that is not used any more leaves nothing behind. */
 const shards = 64;
-
-/** FNV-1a, 32 bits, over UTF-16 code units. */
-function shardOf(name: string): number {
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193);
-  return (hash >>> 0) % shards;
-}

@@ -1,5 +1,4 @@
-import { invalidArgument } from "../../core/index.ts";
-import { hash32 } from "../hash.ts";
+import { hash32, invalidArgument } from "../../core/index.ts";
 import { assertSeed } from "../seeds.ts";
 import { assertCount, NodeSet, type Placement, type PlacementNode } from "./nodes.ts";
 import { type RingPoints, ringPoints } from "./ring-points.ts";
@@ -44,10 +43,8 @@ export class HashRing implements Placement {
   }
 
   locate(key: string | Uint8Array): string | undefined {
-    const nodes = this.#set.sorted;
-    if (nodes.length === 0) return undefined;
-    const { owners, find } = this.#ring();
-    return nodes[owners[find(hash32(key, this.#seed))] as number]?.id;
+    const { owners, find, ids } = this.#ring();
+    return ids.length === 0 ? undefined : ids[owners[find(hash32(key, this.#seed))] as number];
   }
 
   replicas(key: string | Uint8Array, count: number): string[] {
@@ -59,16 +56,15 @@ export class HashRing implements Placement {
 
   /** All nodes in the order in which the ring prefers them for the key. */
   *preferences(key: string | Uint8Array): Generator<string, void, undefined> {
-    const nodes = this.#set.sorted;
-    if (nodes.length === 0) return;
-    const { owners, find } = this.#ring();
+    const { owners, find, ids } = this.#ring();
+    if (ids.length === 0) return;
     const start = find(hash32(key, this.#seed));
     const seen = new Set<number>();
-    for (let i = 0; i < owners.length && seen.size < nodes.length; i++) {
+    for (let i = 0; i < owners.length && seen.size < ids.length; i++) {
       const owner = owners[(start + i) % owners.length] as number;
       if (seen.has(owner)) continue;
       seen.add(owner);
-      yield (nodes[owner] as PlacementNode).id;
+      yield ids[owner] as string;
     }
   }
 

@@ -1,5 +1,4 @@
-import { invalidArgument } from "../../core/index.ts";
-import { hash32 } from "../hash.ts";
+import { hash32, invalidArgument } from "../../core/index.ts";
 
 /** 2,862,933,555,777,941,757: the multiplier of the generator, in two halves. */
 const multiplierHigh = 0x27bb2ee6;

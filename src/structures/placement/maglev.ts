@@ -1,5 +1,4 @@
-import { invalidArgument } from "../../core/index.ts";
-import { hash32 } from "../hash.ts";
+import { hash32, invalidArgument } from "../../core/index.ts";
 import { assertSeed } from "../seeds.ts";
 import { assertCount, NodeSet, type Placement, type PlacementNode } from "./nodes.ts";
 

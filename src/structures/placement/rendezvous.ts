@@ -1,4 +1,4 @@
-import { hash32 } from "../hash.ts";
+import { hash32 } from "../../core/index.ts";
 import { assertSeed } from "../seeds.ts";
 import { assertCount, NodeSet, type Placement, type PlacementNode } from "./nodes.ts";
 

@@ -1,4 +1,4 @@
-import { hash32 } from "../hash.ts";
+import { hash32 } from "../../core/index.ts";
 import type { PlacementNode } from "./nodes.ts";
 
 /** The points of a ring in ascending order with the node that each belongs to, and an index that finds a place in constant time. */
@@ -6,7 +6,9 @@ export interface RingPoints {
   /** The first point at or after a place, around the end to the first of all. */
   find(place: number): number;
   /** Of each point, the position of its node among the nodes. */
-  readonly owners: Uint32Array;
+  readonly owners: Uint16Array | Uint32Array;
+  /** Of the nodes. */
+  readonly ids: readonly string[];
 }
 
 /** A point and its node in one double: 32 bits and 17 bits are exact in it, and sort by the point, then by the node. */
@@ -27,13 +29,14 @@ export function ringPoints(nodes: readonly Required<PlacementNode>[], virtualNod
   }
   packed.sort();
   const points = new Uint32Array(total);
-  const owners = new Uint32Array(total);
+  // Half the memory is half the misses of the caches, which are what a lookup in a large ring waits for.
+  const owners = nodes.length <= 0xffff ? new Uint16Array(total) : new Uint32Array(total);
   for (let i = 0; i < total; i++) {
     const value = packed[i] as number;
     points[i] = Math.floor(value / nodeBits);
     owners[i] = value % nodeBits;
   }
-  return { find: finder(points), owners };
+  return { find: finder(points), owners, ids: nodes.map(({ id }) => id) };
 }
 
 /**

@@ -1,5 +1,4 @@
-import { invalidArgument } from "../../core/index.ts";
-import { hash32 } from "../hash.ts";
+import { hash32, invalidArgument } from "../../core/index.ts";
 import { type BloomFilter, bytesOf, onesIn, wordsOf } from "./bloom-filter.ts";
 import { checkFilterOptions, type FilterOptions, secondSeed } from "./membership.ts";
 import { assertSameParameters, assertSound, readSketch, writeSketch } from "./sketch-bytes.ts";

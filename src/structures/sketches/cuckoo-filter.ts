@@ -1,4 +1,4 @@
-import { hash32 } from "../hash.ts";
+import { hash32 } from "../../core/index.ts";
 import { checkFilterOptions, type FilterOptions, type MembershipSketch, secondSeed } from "./membership.ts";
 import { assertSameParameters, assertSound, readSketch, writeSketch } from "./sketch-bytes.ts";
 

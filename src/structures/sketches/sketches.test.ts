@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { isAshlarError } from "../../core/index.ts";
-import { hash32 } from "../hash.ts";
+import { hash32, isAshlarError } from "../../core/index.ts";
 import {
   createBlockedBloomFilter,
   createBloomFilter,

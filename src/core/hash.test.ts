@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { encodeUtf8 } from "../core/index.ts";
+import { encodeUtf8 } from "./bytes.ts";
 import { hash32 } from "./hash.ts";
 
 test("the published answers of MurmurHash3 for x86, 32 bits", () => {

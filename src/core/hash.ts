@@ -1,4 +1,4 @@
-import { encodeUtf8 } from "../core/index.ts";
+import { encodeUtf8 } from "./bytes.ts";
 
 const c1 = 0xcc9e2d51;
 const c2 = 0x1b873593;
