@@ -96,9 +96,10 @@ function factsOn(kind: StoreKind): void {
       const locks = createQuorumLocks(engines);
       await assert.rejects(locks.tryAcquire("l"), code("UNAVAILABLE"));
       await assert.rejects(locks.acquire("l", { timeout: 50 }), code("UNAVAILABLE"));
-      const [first, second, third] = await locks.inspect("l");
+      const [first, , third] = await locks.inspect("l");
       assert.ok(first instanceof Error && third instanceof Error);
-      assert.equal(second, undefined);
+      // The vote of the attempt in vain is taken back in the background.
+      while ((await locks.inspect("l"))[1] !== undefined);
       const healthy = createQuorumLocks(await open(stores));
       await using lock = await healthy.acquire("l");
       assert.ok(lock.held);

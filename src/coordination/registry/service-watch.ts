@@ -1,8 +1,8 @@
 import { compareKeys, fullJitter, isAshlarError, sleep, type Timer } from "../../core/index.ts";
 import type { Change } from "../../engine/index.ts";
+import { Liveness } from "../lease/index.ts";
 import type { Instance } from "./contract.ts";
 import type { Entries } from "./entries.ts";
-import { Liveness } from "./liveness.ts";
 import {
   type InstanceRecord,
   isVoid,

@@ -10,9 +10,8 @@ import {
   sleep,
 } from "../../core/index.ts";
 import type { Change, Engine } from "../../engine/index.ts";
-import { type Leases, leasesOf } from "../lease/index.ts";
+import { type Leases, Liveness, leasesOf } from "../lease/index.ts";
 import { MapKeys } from "./keys.ts";
-import { Liveness } from "./liveness.ts";
 import type { PlanInput } from "./plan.ts";
 import { MapState } from "./state.ts";
 

@@ -291,8 +291,9 @@ async function randomTransaction({ chance }: CaseContext, tx: Transaction, id: s
         operations.push({ append: list, value });
         break;
       case 2:
-        // A range is read before anything of one's own is put into it, or not at all.
+        // Before anything of one's own is put into it, or not at all; and once, for each entry read counts towards the limit of a commit.
         if (!done.has(set)) await readRange(set);
+        done.add(set);
         break;
       default:
         done.add(set);
