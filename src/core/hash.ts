@@ -1,4 +1,5 @@
 import { encodeUtf8 } from "./bytes.ts";
+import { invalidArgument } from "./errors.ts";
 
 const c1 = 0xcc9e2d51;
 const c2 = 0x1b873593;
@@ -10,7 +11,9 @@ const c2 = 0x1b873593;
  * @returns 0 to 4,294,967,295
  */
 export function hash32(key: string | Uint8Array, seed = 0): number {
-  return typeof key === "string" ? hashText(key, seed) : hashBytes(key, seed);
+  if (typeof key === "string") return hashText(key, seed);
+  if (!(key instanceof Uint8Array)) throw invalidArgument("key", key, "a text or bytes");
+  return hashBytes(key, seed);
 }
 
 /** Characters are bytes as long as they are ASCII, which nearly all keys are: nothing is encoded then. */

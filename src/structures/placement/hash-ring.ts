@@ -1,4 +1,4 @@
-import { hash32, invalidArgument } from "../../core/index.ts";
+import { hash32, invalidArgument, refuseUnknown } from "../../core/index.ts";
 import { assertSeed } from "../seeds.ts";
 import { assertCount, NodeSet, type Placement, type PlacementNode } from "./nodes.ts";
 import { type RingPoints, ringPoints } from "./ring-points.ts";
@@ -29,6 +29,7 @@ export class HashRing implements Placement {
   #points: RingPoints | undefined;
 
   constructor(nodes: Iterable<string | PlacementNode>, options: HashRingOptions) {
+    refuseUnknown(options, ["virtualNodes", "seed"]);
     const { virtualNodes = 160, seed = 0 } = options;
     if (!Number.isInteger(virtualNodes) || virtualNodes < 1 || virtualNodes > 10_000)
       throw invalidArgument("virtualNodes", virtualNodes, "a whole number from 1 to 10,000");

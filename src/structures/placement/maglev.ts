@@ -1,4 +1,4 @@
-import { hash32, invalidArgument } from "../../core/index.ts";
+import { hash32, invalidArgument, refuseUnknown } from "../../core/index.ts";
 import { assertSeed } from "../seeds.ts";
 import { assertCount, NodeSet, type Placement, type PlacementNode } from "./nodes.ts";
 
@@ -18,6 +18,7 @@ export function createMaglevTable(
   nodes: Iterable<string | PlacementNode> = [],
   options: MaglevOptions = {},
 ): Placement {
+  refuseUnknown(options, ["tableSize", "seed"]);
   const { tableSize = 65_537, seed = 0 } = options;
   assertSeed(seed);
   if (!Number.isInteger(tableSize) || tableSize < 11 || tableSize > 10_000_019 || !isPrime(tableSize))

@@ -1,4 +1,4 @@
-import { hash32 } from "../../core/index.ts";
+import { hash32, refuseUnknown } from "../../core/index.ts";
 import { assertSeed } from "../seeds.ts";
 import { assertCount, NodeSet, type Placement, type PlacementNode } from "./nodes.ts";
 
@@ -16,6 +16,7 @@ export function createRendezvous(
   nodes: Iterable<string | PlacementNode> = [],
   options: RendezvousOptions = {},
 ): Placement {
+  refuseUnknown(options, ["seed"]);
   const { seed = 0 } = options;
   assertSeed(seed);
   return new Rendezvous(new NodeSet(nodes), seed);

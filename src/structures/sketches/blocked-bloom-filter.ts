@@ -80,7 +80,8 @@ class BlockedBloom implements BloomFilter {
 
   get estimatedCount(): number {
     const bits = this.words.length * 32;
-    return Math.round((-bits / wordsInBlock) * Math.log(1 - onesIn(this.words) / bits));
+    // Not -0.
+    return 0 + Math.round((-bits / wordsInBlock) * Math.log(1 - onesIn(this.words) / bits));
   }
 
   add(key: string | Uint8Array): void {

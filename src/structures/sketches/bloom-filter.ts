@@ -27,7 +27,10 @@ export function createBloomFilter(options: FilterOptions): BloomFilter {
 export function readBloomFilter(bytes: Uint8Array): BloomFilter {
   const { parameters, payload } = readSketch("bloom", bytes);
   const [hashes = 0, seed = 0] = parameters;
-  assertSound(hashes >= 1 && hashes <= 32 && payload.length >= 8 && payload.length % 4 === 0, "bloom");
+  assertSound(
+    Number.isInteger(hashes) && hashes >= 1 && hashes <= 32 && payload.length >= 8 && payload.length % 4 === 0,
+    "bloom",
+  );
   return new ClassicBloom(wordsOf(payload), hashes, seed);
 }
 
@@ -71,7 +74,8 @@ class ClassicBloom implements BloomFilter {
 
   get estimatedCount(): number {
     const bits = this.words.length * 32;
-    return Math.round((-bits / this.hashes) * Math.log(1 - onesIn(this.words) / bits));
+    // Not -0.
+    return 0 + Math.round((-bits / this.hashes) * Math.log(1 - onesIn(this.words) / bits));
   }
 
   add(key: string | Uint8Array): void {

@@ -1,4 +1,4 @@
-import { hash32, invalidArgument } from "../../core/index.ts";
+import { hash32, invalidArgument, refuseUnknown } from "../../core/index.ts";
 import { assertSeed } from "../seeds.ts";
 import { secondSeed } from "./membership.ts";
 import { assertSameParameters, assertSound, readSketch, writeSketch } from "./sketch-bytes.ts";
@@ -38,6 +38,7 @@ const mostCounters = 2 ** 27;
  * @throws InvalidArgumentError an option is out of range
  */
 export function createCountMin(options: CountMinOptions = {}): CountMin {
+  refuseUnknown(options, ["epsilon", "delta", "conservative", "seed"]);
   const { epsilon = 0.001, delta = 0.01, conservative = false, seed = 0 } = options;
   if (!(epsilon >= 1e-7 && epsilon <= 1)) throw invalidArgument("epsilon", epsilon, "a number from 0.0000001 to 1");
   if (!(delta >= 1e-6 && delta <= 0.5)) throw invalidArgument("delta", delta, "a number from 0.000001 to 0.5");
@@ -57,6 +58,12 @@ export function readCountMin(bytes: Uint8Array): CountMin {
   assertSound(width >= 1 && payload.length > 0 && payload.length % (8 * width) === 0, "count-min");
   const view = new DataView(payload.buffer, payload.byteOffset, payload.length);
   const counters = Float64Array.from({ length: payload.length / 8 }, (_, i) => view.getFloat64(8 * i, true));
+  assertSound(
+    Number.isInteger(width) &&
+      Number.isSafeInteger(total) &&
+      counters.every((count) => Number.isSafeInteger(count) && count >= 0),
+    "count-min",
+  );
   return new Counters(counters, { width, conservative: conservative === 1, seed, total });
 }
 

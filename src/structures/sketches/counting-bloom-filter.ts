@@ -33,7 +33,7 @@ export function createCountingBloomFilter(options: FilterOptions): CountingBloom
 export function readCountingBloomFilter(bytes: Uint8Array): CountingBloomFilter {
   const { parameters, payload } = readSketch("counting-bloom", bytes);
   const [hashes = 0, seed = 0] = parameters;
-  assertSound(hashes >= 1 && hashes <= 32 && payload.length >= 64, "counting-bloom");
+  assertSound(Number.isInteger(hashes) && hashes >= 1 && hashes <= 32 && payload.length >= 64, "counting-bloom");
   return new CountingBloom(payload, hashes, seed);
 }
 

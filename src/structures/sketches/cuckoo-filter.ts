@@ -21,8 +21,8 @@ export interface CuckooFilter extends MembershipSketch {
 type Slots = Uint8Array | Uint16Array | Uint32Array;
 
 const slotsInBucket = 4;
-/** How full it gets before adding may fail, for buckets of four (Fan et al., 2014). */
-const loadFactor = 0.95;
+/** How full it gets before adding may fail, for buckets of four (Fan et al., 2014); small filters fail earlier by chance. */
+const loadFactor = (capacity: number) => (capacity < 4096 ? 0.8 : 0.95);
 const mostKicks = 500;
 
 /**
@@ -34,7 +34,7 @@ export function createCuckooFilter(options: FilterOptions): CuckooFilter {
   // Two buckets of four are compared, each a chance of 2^-bits.
   const needed = Math.log2((2 * slotsInBucket) / falsePositiveRate);
   const bits = needed <= 8 ? 8 : needed <= 16 ? 16 : 32;
-  const buckets = 2 ** Math.max(1, Math.ceil(Math.log2(capacity / loadFactor / slotsInBucket)));
+  const buckets = 2 ** Math.max(1, Math.ceil(Math.log2(capacity / loadFactor(capacity) / slotsInBucket)));
   return new Cuckoo(emptySlots(bits, buckets * slotsInBucket), seed);
 }
 
@@ -158,10 +158,11 @@ class Cuckoo implements CuckooFilter {
 
   #insert(print: number, first: number): boolean {
     if (this.#victim) return false;
-    let bucket = first;
-    if (!this.#put(print, bucket)) {
-      bucket = this.#other(print, bucket);
-      if (!this.#put(print, bucket)) this.#putOut(print, bucket);
+    const second = this.#other(print, first);
+    if (!this.#put(print, first) && !this.#put(print, second)) {
+      // One key that was added as often as there are places for it would leave none for any other.
+      if (this.#isFullOf(print, first) && this.#isFullOf(print, second)) return false;
+      this.#putOut(print, second);
     }
     this.#size++;
     return true;
@@ -194,6 +195,12 @@ class Cuckoo implements CuckooFilter {
     const start = bucket * slotsInBucket;
     for (let slot = start; slot < start + slotsInBucket; slot++) if (this.#slots[slot] === print) return slot;
     return -1;
+  }
+
+  #isFullOf(print: number, bucket: number): boolean {
+    const start = bucket * slotsInBucket;
+    for (let slot = start; slot < start + slotsInBucket; slot++) if (this.#slots[slot] !== print) return false;
+    return true;
   }
 
   #isVictim(print: number, bucket: number): boolean {

@@ -1,4 +1,4 @@
-import { hash32, invalidArgument } from "../../core/index.ts";
+import { hash32, invalidArgument, refuseUnknown } from "../../core/index.ts";
 import { assertSeed } from "../seeds.ts";
 import { secondSeed } from "./membership.ts";
 import { assertSameParameters, assertSound, readSketch, writeSketch } from "./sketch-bytes.ts";
@@ -29,6 +29,7 @@ export interface HyperLogLog {
  * @throws InvalidArgumentError an option is out of range
  */
 export function createHyperLogLog(options: HyperLogLogOptions = {}): HyperLogLog {
+  refuseUnknown(options, ["precision", "seed"]);
   const { precision = 14, seed = 0 } = options;
   if (!Number.isInteger(precision) || precision < 4 || precision > 18)
     throw invalidArgument("precision", precision, "a whole number from 4 to 18");

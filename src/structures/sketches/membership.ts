@@ -1,4 +1,4 @@
-import { invalidArgument } from "../../core/index.ts";
+import { invalidArgument, refuseUnknown } from "../../core/index.ts";
 import { assertSeed } from "../seeds.ts";
 
 /** A set that answers "surely not" or "probably". */
@@ -21,6 +21,7 @@ export interface FilterOptions {
 }
 
 export function checkFilterOptions(options: FilterOptions): Required<FilterOptions> {
+  refuseUnknown(options, ["capacity", "falsePositiveRate", "seed"]);
   const { capacity, falsePositiveRate = 0.01, seed = 0 } = options;
   if (!Number.isInteger(capacity) || capacity < 1 || capacity > 1e8)
     throw invalidArgument("capacity", capacity, "a whole number from 1 to 100,000,000");

@@ -345,3 +345,57 @@ describe("t-digest", () => {
     assert.throws(() => createTDigest({ compression: 1 }), /compression/);
   });
 });
+
+test("the formats of HyperLogLog, count-min and t-digest are stable", () => {
+  const hyperLogLog = createHyperLogLog({ precision: 4 });
+  const countMin = createCountMin({ epsilon: 0.5, delta: 0.5 });
+  const digest = createTDigest({ compression: 20 });
+  for (let i = 0; i < 10; i++) {
+    hyperLogLog.add(String(i));
+    countMin.add(String(i), i);
+    digest.add(i);
+  }
+  const golden = [hyperLogLog, countMin, digest].map((sketch) => {
+    const bytes = sketch.toBytes();
+    return `${bytes.length} ${hex(bytes.subarray(-4))}`;
+  });
+  assert.deepEqual(golden, ["39 679f3ebe", "95 9f18dfe7", "199 122d827c"]);
+});
+
+test("t-digest: what it has written, it reads, whatever the numbers", () => {
+  const number = fc.double({ noNaN: true, noDefaultInfinity: true });
+  fc.assert(
+    fc.property(fc.array(number, { maxLength: 300 }), (values) => {
+      const digest = createTDigest({ compression: 20 });
+      for (const value of values) digest.add(value);
+      const back = readTDigest(digest.toBytes());
+      for (const q of [0, 0.3, 0.9, 1]) assert.equal(back.quantile(q), digest.quantile(q));
+    }),
+  );
+});
+
+test("cuckoo: one key, added again and again, leaves room for the others", () => {
+  const filter = createCuckooFilter({ capacity: 1000 });
+  let added = 0;
+  while (filter.add("again")) added++;
+  assert.equal(added, 8);
+  for (let i = 0; i < 900; i++) assert.ok(filter.add(`k${i}`));
+});
+
+test("t-digest: the largest numbers do not overflow", () => {
+  const digest = createTDigest();
+  for (let i = 0; i < 1000; i++) digest.add(i % 2 ? 1.7e308 : -1.7e308);
+  const middle = digest.quantile(0.5);
+  assert.ok(Number.isFinite(middle) && middle >= -1.7e308 && middle <= 1.7e308);
+  assert.equal(readTDigest(digest.toBytes()).count, 1000);
+});
+
+test("keys of other types and options that are spelt wrong are refused; an empty filter counts 0", () => {
+  const filter = createBloomFilter({ capacity: 10 });
+  assert.throws(() => filter.add(42 as never), /key/);
+  assert.equal(filter.estimatedCount, 0);
+  assert.throws(() => createBloomFilter({ capacity: 10, falsePositveRate: 0.1 } as FilterOptions), /falsePositveRate/);
+  assert.throws(() => createHyperLogLog({ percision: 4 } as object), /percision/);
+  assert.throws(() => createCountMin({ epsilom: 0.1 } as object), /epsilom/);
+  assert.throws(() => createTDigest({ compresion: 100 } as object), /compresion/);
+});

@@ -1,4 +1,4 @@
-import { invalidArgument } from "../../core/index.ts";
+import { invalidArgument, refuseUnknown } from "../../core/index.ts";
 import { assertSound, readSketch, writeSketch } from "./sketch-bytes.ts";
 
 export interface TDigestOptions {
@@ -30,6 +30,7 @@ export interface TDigest {
  * @throws InvalidArgumentError `compression` is out of range
  */
 export function createTDigest(options: TDigestOptions = {}): TDigest {
+  refuseUnknown(options, ["compression"]);
   const { compression = 200 } = options;
   if (!(compression >= 20 && compression <= 10_000))
     throw invalidArgument("compression", compression, "a number from 20 to 10,000");
@@ -46,8 +47,10 @@ export function readTDigest(bytes: Uint8Array): TDigest {
     mean: view.getFloat64(16 * i, true),
     weight: view.getFloat64(16 * i + 8, true),
   }));
+  const inOrder = centroids.every(({ mean }, i) => mean >= (centroids[i - 1]?.mean ?? min) && mean <= max);
+  const weighed = centroids.every(({ weight }) => weight > 0 && Number.isFinite(weight));
   assertSound(
-    centroids.every(({ mean, weight }) => Number.isFinite(mean) && weight > 0),
+    inOrder && weighed && (centroids.length === 0 || (Number.isFinite(min) && Number.isFinite(max))),
     "t-digest",
   );
   return new Digest(compression, { centroids, min, max });
@@ -175,7 +178,7 @@ class Digest implements TDigest {
     for (const next of all.slice(1)) {
       if (sum + weight + next.weight <= limit * this.#count) {
         weight += next.weight;
-        mean += ((next.mean - mean) * next.weight) / weight;
+        mean = towards(mean, next.mean, next.weight / weight);
         continue;
       }
       merged.push({ mean, weight });
@@ -204,5 +207,12 @@ interface Point {
 function between(rank: number, from: Point, to: Point): number {
   if (to.rank <= from.rank) return to.value;
   const part = Math.min(1, Math.max(0, (rank - from.rank) / (to.rank - from.rank)));
-  return from.value + (to.value - from.value) * part;
+  return towards(from.value, to.value, part);
+}
+
+/** In two halves, for the difference of two numbers can be too large for a number. */
+function towards(from: number, to: number, part: number): number {
+  const half = (to / 2 - from / 2) * part;
+  // Rounding must not lead beyond: the means of centroids stay in order.
+  return Math.min(Math.max(from + half + half, Math.min(from, to)), Math.max(from, to));
 }
