@@ -38,6 +38,13 @@ export interface Engine extends AsyncDisposable {
    */
   transact<T>(fn: (tx: Transaction) => T | Promise<T>, options?: TransactOptions): Promise<T>;
 
+  /**
+   * Begins a transaction that its owner ends: for what hands a transaction to somebody else's function and commits what that wrote together with its own,
+   * such as the acknowledgement of a message. Serialisable like `transact`, but nothing is repeated: `commit` says whether it took place. Costs nothing until it is used.
+   * Unlike inside `transact`, other transactions may be begun meanwhile; they are not part of this one, and must not wait for it once it has run SQL.
+   */
+  begin(options?: BeginOptions): OpenTransaction;
+
   /** The transaction as seen from this engine's namespace: how a block writes into a transaction begun elsewhere on the same store. */
   join(tx: Transaction): Transaction;
 
@@ -376,6 +383,31 @@ export interface TransactOptions {
   /** Attempts at most. Default 64. */
   readonly attempts?: number;
   readonly signal?: AbortSignal;
+}
+
+export interface BeginOptions {
+  /** Becomes the signal of the transaction: ends reads under way. */
+  readonly signal?: AbortSignal;
+}
+
+/** Disposal rolls back what was not committed. */
+export interface OpenTransaction extends AsyncDisposable {
+  /** Not to be used after `commit` or `rollback` (`INVALID_STATE`). */
+  readonly tx: Transaction;
+  /** Whether anything was read, checked or written through it. */
+  readonly touched: boolean;
+  /**
+   * Applies everything at one instant, or nothing. Once; afterwards the transaction has ended.
+   * @param options `deadline` (default "10s"): time for the commit, in which refusals for want of a connection are repeated
+   * @returns false: something that was read, or a check without `otherwise`, does not hold any more, and nothing was applied
+   * @throws Error made by the `otherwise` of a check that did not hold
+   * @throws ConflictError a sum passed its ceiling; `details` is the `Refusal`
+   * @throws UnavailableError TimeoutError surely not applied
+   * @throws OutcomeUnknownError the commit stayed unanswered
+   */
+  commit(options?: { readonly signal?: AbortSignal; readonly deadline?: Duration }): Promise<boolean>;
+  /** Drops everything. Harmless when repeated or after `commit`. */
+  rollback(): Promise<void>;
 }
 
 /** The view that a transaction's function has of the store. Not to be used after the function has returned (`INVALID_STATE`). */

@@ -1,5 +1,17 @@
 import { encodeKey, InvalidArgumentError, type Key, type Runtime, raceAbort, systemRuntime } from "../core/index.ts";
-import type { Blobs, Bus, Engine, Guarantees, Kv, Limits, Log, Transaction, TransactOptions } from "./contract.ts";
+import type {
+  BeginOptions,
+  Blobs,
+  Bus,
+  Engine,
+  Guarantees,
+  Kv,
+  Limits,
+  Log,
+  OpenTransaction,
+  Transaction,
+  TransactOptions,
+} from "./contract.ts";
 import type { Driver, SqlSession } from "./driver.ts";
 import type { Space } from "./encode-batch.ts";
 import { createKv } from "./kv.ts";
@@ -100,6 +112,11 @@ class EngineFace implements Engine {
     if (typeof fn !== "function")
       throw new InvalidArgumentError("transact: the first argument must be a function of the transaction");
     return this.store.root.transactor.transact(this.space, this.#lane, fn, options);
+  }
+
+  begin(options: BeginOptions = {}): OpenTransaction {
+    this.store.root.assertOpen();
+    return this.store.root.transactor.begin(this.space, this.#lane, options);
   }
 
   join(tx: Transaction): Transaction {

@@ -12,11 +12,12 @@ import {
   toMilliseconds,
   withDeadline,
 } from "../core/index.ts";
-import type { Fence, Transaction, TransactOptions } from "./contract.ts";
+import type { BeginOptions, Fence, OpenTransaction, Transaction, TransactOptions } from "./contract.ts";
 import type { Driver, RawCommit, RawCommitted, RawOutcome, SqlSession } from "./driver.ts";
 import type { Space } from "./encode-batch.ts";
 import type { GroupCommit } from "./group-commit.ts";
 import { Marker } from "./marker.ts";
+import { ManualTransaction } from "./open-transaction.ts";
 import { refusedError } from "./refusal.ts";
 import { Attempt } from "./transaction.ts";
 import { createTransactionView } from "./transaction-view.ts";
@@ -82,6 +83,12 @@ export class Transactor {
       `the transaction met a conflict in each of its ${attempts} attempts; others keep changing what it reads`,
       { cause: last },
     );
+  }
+
+  /** A transaction that its owner ends. */
+  begin(space: Space, lane: string, options: BeginOptions): OpenTransaction {
+    const submit = (commit: RawCommit, signal: AbortSignal) => this.#submit(commit, lane, signal);
+    return new ManualTransaction(this.#driver, this.#runtime, space, submit, options);
   }
 
   /** Runs the function inside an SQL transaction that belongs to the caller, who commits it. Conflicts are the caller's to retry. */

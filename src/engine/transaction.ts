@@ -6,6 +6,7 @@ import {
   encodeInteger,
   InvalidStateError,
   limitExceeded,
+  throwIfAborted,
   toBinaryString,
   UnsupportedError,
 } from "../core/index.ts";
@@ -58,6 +59,11 @@ export class Attempt {
     return this.#reads.size + this.#ranges.length <= 1 && (this.#ranges[0]?.pages ?? 1) <= 1;
   }
 
+  /** Whether anything was read, checked or written. */
+  get touched(): boolean {
+    return !this.isTrivial || this.#reads.size + this.#ranges.length > 0;
+  }
+
   get hasSession(): boolean {
     return this.#session !== undefined;
   }
@@ -84,6 +90,7 @@ export class Attempt {
   /** The values of the keys as this transaction sees them. */
   async getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
     this.assertActive();
+    throwIfAborted(this.#signal);
     const missing = new Map<string, Uint8Array>();
     for (const key of keys) {
       const name = toBinaryString(key);
@@ -107,6 +114,7 @@ export class Attempt {
     reverse: boolean,
   ): AsyncGenerator<{ key: Uint8Array; value: Uint8Array }> {
     this.assertActive();
+    throwIfAborted(this.#signal);
     const read: RangeRead = {
       start: reverse ? range.end : range.start,
       end: reverse ? range.end : range.start,

@@ -1,5 +1,6 @@
 import { addFacts } from "./add-cases.ts";
 import { argumentsFacts } from "./arguments-cases.ts";
+import { beginFacts } from "./begin-cases.ts";
 import { blobFacts } from "./blob-cases.ts";
 import { busFacts } from "./bus-cases.ts";
 import { commitFacts } from "./commit-cases.ts";
@@ -28,6 +29,7 @@ export const allFacts: readonly Fact[] = [
   ...watchFacts,
   ...transactFacts,
   ...fenceFacts,
+  ...beginFacts,
   ...isolationFacts,
   ...logFacts,
   ...blobFacts,
