@@ -396,6 +396,8 @@ export interface OpenTransaction extends AsyncDisposable {
   readonly tx: Transaction;
   /** Whether anything was read, checked or written through it. */
   readonly touched: boolean;
+  /** The version of all keys that the commit wrote; `undefined` before the commit, and if its results were lost with the connection. */
+  readonly version: Version | undefined;
   /**
    * Applies everything at one instant, or nothing. Once; afterwards the transaction has ended.
    * @param options `deadline` (default "10s"): time for the commit, in which refusals for want of a connection are repeated

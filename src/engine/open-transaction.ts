@@ -8,12 +8,13 @@ import {
   toMilliseconds,
   withDeadline,
 } from "../core/index.ts";
-import type { BeginOptions, OpenTransaction, Transaction } from "./contract.ts";
+import type { BeginOptions, OpenTransaction, Transaction, Version } from "./contract.ts";
 import type { Driver, RawCommit, RawOutcome } from "./driver.ts";
 import type { Space } from "./encode-batch.ts";
 import { refusedError } from "./refusal.ts";
 import { Attempt } from "./transaction.ts";
 import { createTransactionView } from "./transaction-view.ts";
+import { toVersion } from "./versions.ts";
 
 /** Sends a commit; "applied": it took place, and its results are lost. */
 export type Submit = (commit: RawCommit, signal: AbortSignal) => Promise<RawOutcome | "applied">;
@@ -24,6 +25,7 @@ export class ManualTransaction implements OpenTransaction {
   readonly #attempt: Attempt;
   readonly #runtime: Runtime;
   readonly #submit: Submit;
+  #version: Version | undefined;
   #state: "open" | "ending" | "ended" = "open";
 
   constructor(driver: Driver, runtime: Runtime, space: Space, submit: Submit, options: BeginOptions) {
@@ -32,6 +34,10 @@ export class ManualTransaction implements OpenTransaction {
     this.#submit = submit;
     this.#attempt = new Attempt(driver, signal);
     this.tx = createTransactionView(this.#attempt, space, signal, 1);
+  }
+
+  get version(): Version | undefined {
+    return this.#version;
   }
 
   get touched(): boolean {
@@ -77,6 +83,7 @@ export class ManualTransaction implements OpenTransaction {
     }
     if (outcome.ok) {
       this.#attempt.settle(outcome);
+      this.#version = toVersion(outcome.revision);
       return true;
     }
     if (outcome.reason !== "check") throw refusedError(outcome);

@@ -16,7 +16,9 @@ export const beginFacts = facts("transact", {
     const offset = open.tx.append("topic", ["a", "b"]);
     engine.scope("inner").join(open.tx).set(["k"], "v");
     assert.deepEqual([open.touched, await getValue(other, ["n"])], [true, 1]);
+    assert.equal(open.version, undefined);
     assert.equal(await open.commit(), true);
+    assert.equal(open.version, (await other.kv.get(["n"]))?.version);
     assert.deepEqual(
       [await getValue(other, ["n"]), sum.value, offset.value, await getValue(other.scope("inner"), ["k"])],
       [2, 5, 0, "v"],

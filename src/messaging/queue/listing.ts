@@ -1,0 +1,235 @@
+import { invalidArgument, refuseUnknown } from "../../core/index.ts";
+import type { Engine, Entry } from "../../engine/index.ts";
+import { hasBit } from "./claim.ts";
+import type { Counts, JobInfo, ListedState } from "./contract.ts";
+import {
+  type ChildState,
+  type ClaimValue,
+  type DeadJob,
+  type FinishedJob,
+  type Head,
+  keys,
+  type LaneRecord,
+  laneTopic,
+  type StoredJob,
+} from "./layout.ts";
+import type { Location } from "./locate.ts";
+import { unsettled } from "./recovery.ts";
+import { fromLane } from "./taker.ts";
+
+const page = 100;
+
+/** What is known of a job that was found. */
+export function describe<T>(id: string, found: Location): JobInfo<T> {
+  if (found.in === "finished") return fromFinished(id, found.finished);
+  if (found.in === "dead") return fromDead(id, found.dead);
+  const state = {
+    ready: "waiting",
+    lane: "waiting",
+    delayed: "delayed",
+    chain: "blocked",
+    children: "blocked",
+    claim: "active",
+  } as const;
+  return fromStored(id, found.job, state[found.in]) as JobInfo<T>;
+}
+
+/** The jobs in a state. */
+export async function* listJobs<T>(
+  engine: Engine,
+  state: ListedState,
+  options: { readonly limit?: number; readonly signal?: AbortSignal },
+): AsyncGenerator<JobInfo<T>> {
+  refuseUnknown(options, ["limit", "signal"]);
+  const { limit = Number.POSITIVE_INFINITY, signal } = options;
+  if (limit !== Number.POSITIVE_INFINITY && !(Number.isInteger(limit) && limit >= 0))
+    throw invalidArgument("limit", limit, "a whole number of at least 0");
+  const source = sources[state];
+  if (source === undefined) throw invalidArgument("state", state, Object.keys(sources).join(", "));
+  let left = limit;
+  if (left === 0) return;
+  for await (const info of source(engine, signal)) {
+    yield info as JobInfo<T>;
+    if (--left === 0) return;
+  }
+}
+
+type Source = (engine: Engine, signal: AbortSignal | undefined) => AsyncGenerator<JobInfo>;
+
+const sources: Readonly<Record<ListedState, Source>> = {
+  async *waiting(engine, signal) {
+    yield* onShelf(engine, "ready", "waiting", signal);
+    yield* inLane(engine, signal);
+  },
+  delayed: (engine, signal) => onShelf(engine, "delayed", "delayed", signal),
+  async *blocked(engine, signal) {
+    yield* onShelf(engine, "chain", "blocked", signal);
+    yield* parents(engine, signal);
+  },
+  async *active(engine, signal) {
+    for await (const claim of engine.kv.list<ClaimValue>({ prefix: ["claim"] }, readOptions(signal))) {
+      const [, lease, number] = claim.key as [string, string, number];
+      const done = await engine.kv.get<number>(keys.done(lease, number));
+      for (const { id, job } of await unsettled(engine, claim, done?.value ?? 0, lease))
+        yield fromStored(id, job, "active");
+    }
+  },
+  async *dead(engine, signal) {
+    for await (const entries of listDead(engine, signal))
+      for (const { key, value } of entries) yield fromDead(key[1] as string, value);
+  },
+  async *finished(engine, signal) {
+    for await (const { key, value } of engine.kv.list<FinishedJob>({ prefix: ["finished"] }, readOptions(signal)))
+      yield fromFinished(key[1] as string, value);
+  },
+};
+
+/** Dead letters, in pages; those that are added meanwhile are not waited for. */
+export async function* listDead(
+  engine: Engine,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<readonly Entry<DeadJob>[]> {
+  let entries: Entry<DeadJob>[] = [];
+  for await (const entry of engine.kv.list<DeadJob>({ prefix: ["dead"] }, readOptions(signal))) {
+    entries.push(entry);
+    if (entries.length < page) continue;
+    yield entries;
+    entries = [];
+  }
+  if (entries.length > 0) yield entries;
+}
+
+async function* onShelf(
+  engine: Engine,
+  shelf: "ready" | "delayed" | "chain",
+  state: "waiting" | "delayed" | "blocked",
+  signal: AbortSignal | undefined,
+): AsyncGenerator<JobInfo> {
+  let ids: string[] = [];
+  const read = async function* (): AsyncGenerator<JobInfo> {
+    const jobs = await engine.kv.getMany<StoredJob>(ids.map(keys.job), readOptions(signal));
+    // Whatever has moved on meanwhile is not in this state any more.
+    for (const [i, id] of ids.entries()) {
+      const job = jobs[i]?.value;
+      if (job) yield fromStored(id, job, state);
+    }
+    ids = [];
+  };
+  for await (const { key } of engine.kv.list({ prefix: [shelf] }, readOptions(signal))) {
+    ids.push(key.at(-1) as string);
+    if (ids.length === page) yield* read();
+  }
+  if (ids.length > 0) yield* read();
+}
+
+async function* inLane(engine: Engine, signal: AbortSignal | undefined): AsyncGenerator<JobInfo> {
+  const head = await engine.kv.get<Head>(keys.head, readOptions(signal));
+  const { next } = await engine.log.bounds(laneTopic, readOptions(signal));
+  let from = head?.value.at ?? 0;
+  while (from < next) {
+    const records = await engine.log.read<LaneRecord>(laneTopic, { from, limit: 1000, ...readOptions(signal) });
+    const last = records.at(-1);
+    if (last === undefined) return;
+    const skips = new Set<unknown>();
+    if ((head?.value.skips ?? 0) > 0)
+      for await (const { key } of engine.kv.list({ start: keys.skip(from), end: keys.skip(last.offset + 1) }))
+        skips.add(key[1]);
+    for (const { offset, value, time } of records)
+      if (!skips.has(offset) && offset < next) yield fromStored(value[0], fromLane(value, time), "waiting");
+    from = last.offset + 1;
+  }
+}
+
+async function* parents(engine: Engine, signal: AbortSignal | undefined): AsyncGenerator<JobInfo> {
+  let last: unknown;
+  for await (const { key } of engine.kv.list<ChildState>({ prefix: ["parent"] }, readOptions(signal))) {
+    if (key[1] === last) continue;
+    last = key[1];
+    const job = await engine.kv.get<StoredJob>(keys.job(key[1] as string));
+    if (job && job.value.due === undefined) yield fromStored(key[1] as string, job.value, "blocked");
+  }
+}
+
+export async function countJobs(engine: Engine, upTo: number): Promise<Counts> {
+  const count = async (source: AsyncIterable<unknown>): Promise<number> => {
+    let n = 0;
+    for await (const _ of source) if (++n === upTo) break;
+    return n;
+  };
+  const of = (prefix: string) => count(engine.kv.list({ prefix: [prefix] }, { limit: upTo }));
+  const [ready, delayed, chain, dead, waitingParents, active, lane, paused] = await Promise.all([
+    of("ready"),
+    of("delayed"),
+    of("chain"),
+    of("dead"),
+    count(parents(engine, undefined)),
+    countActive(engine),
+    laneLength(engine),
+    engine.kv.get(keys.paused),
+  ]);
+  return {
+    waiting: lane + ready,
+    delayed,
+    blocked: chain + waitingParents,
+    active,
+    dead,
+    paused: paused !== undefined,
+  };
+}
+
+async function laneLength(engine: Engine): Promise<number> {
+  const head = await engine.kv.get<Head>(keys.head);
+  const { next } = await engine.log.bounds(laneTopic);
+  const { at, skips } = head?.value ?? { at: 0, skips: 0 };
+  return Math.max(0, next - at - skips);
+}
+
+async function countActive(engine: Engine): Promise<number> {
+  let jobs = 0;
+  for await (const { key, value } of engine.kv.list<ClaimValue>({ prefix: ["claim"] })) {
+    const size = sizeOf(value);
+    const done = (await engine.kv.get<number>(keys.done(key[1] as string, key[2] as number)))?.value ?? 0;
+    for (let i = 0; i < size; i++) if (!hasBit(done, i)) jobs++;
+  }
+  return jobs;
+}
+
+function sizeOf(value: ClaimValue): number {
+  if ("inline" in value) return value.inline.length;
+  if ("shelf" in value) return value.shelf.length;
+  return value.lane.to - value.lane.from - (value.lane.skipped?.length ?? 0);
+}
+
+function fromStored(id: string, job: StoredJob, state: JobInfo["state"]): JobInfo {
+  return {
+    id,
+    state,
+    data: job.data,
+    headers: job.headers ?? {},
+    priority: job.priority ?? 0,
+    added: job.added,
+    failures: job.failures,
+    history: job.history ?? [],
+    ...(job.key !== undefined && { key: job.key }),
+    ...(state === "delayed" && job.due !== undefined && { due: job.due }),
+  };
+}
+
+function fromDead<T>(id: string, dead: DeadJob): JobInfo<T> {
+  return { ...(fromStored(id, dead, "dead") as JobInfo<T>), reason: dead.reason, ended: dead.died };
+}
+
+function fromFinished<T>(id: string, { state, at, attempts, result, error }: FinishedJob): JobInfo<T> {
+  return {
+    id,
+    state,
+    ended: at,
+    failures: state === "done" ? attempts - 1 : attempts,
+    ...(result !== undefined && { result }),
+    ...(error && { history: [error] }),
+  };
+}
+
+function readOptions(signal: AbortSignal | undefined): { readonly signal?: AbortSignal } {
+  return signal ? { signal } : {};
+}

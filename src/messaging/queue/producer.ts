@@ -1,0 +1,253 @@
+import { type Leases, watchUntil } from "../../coordination/lease/index.ts";
+import { createIds, type Ids, isAshlarError, OverloadedError, type Runtime, throwIfAborted } from "../../core/index.ts";
+import type { Engine, Transaction } from "../../engine/index.ts";
+import { Claim, type Slot } from "./claim.ts";
+import type { Added } from "./contract.ts";
+import { claimStands } from "./doubt.ts";
+import {
+  type ClaimValue,
+  type Headers,
+  keys,
+  type LaneRecord,
+  laneTopic,
+  type StoredJob,
+  slotsPerClaim,
+} from "./layout.ts";
+import type { LocalQueue } from "./local.ts";
+import type { Order, Settings } from "./options.ts";
+import { placeNew } from "./outcome.ts";
+import { laneSlot } from "./taker.ts";
+import type { QueueWorker } from "./worker.ts";
+
+interface Pending {
+  readonly record: LaneRecord;
+  readonly bytes: number;
+  readonly resolve: (added: Added) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Bytes besides the data in a record. */
+const recordOverhead = 64;
+
+/** Writes jobs into the queue. */
+export class Producer {
+  readonly #engine: Engine;
+  readonly #local: LocalQueue<QueueWorker>;
+  readonly #leases: Leases;
+  readonly #settings: Settings;
+  readonly #runtime: Runtime;
+  readonly #ids: Ids;
+  /** The engine's clock less this process's, as of the latest look. */
+  #skew = 0;
+  #pending: Pending[] = [];
+  #flushing = false;
+
+  constructor(local: LocalQueue<QueueWorker>, settings: Settings) {
+    this.#engine = local.engine;
+    this.#local = local;
+    this.#leases = local.leases;
+    this.#settings = settings;
+    this.#runtime = local.engine.runtime;
+    // Ids tell about when a job was added, by the engine's clock.
+    const now = () => this.#runtime.clock.now() + this.#skew;
+    this.#ids = createIds({
+      random: this.#runtime.random,
+      clock: { now, monotonic: () => this.#runtime.clock.monotonic() },
+    });
+  }
+
+  nextId(): string {
+    return this.#ids.next();
+  }
+
+  /** To the end of the lane, together with whatever else is added at this moment; or to a worker of this process that waits for it. */
+  async addPlain(
+    data: unknown,
+    headers: Headers | undefined,
+    bytes: number,
+    signal: AbortSignal | undefined,
+  ): Promise<Added> {
+    throwIfAborted(signal);
+    const added = new Promise<Added>((resolve, reject) => {
+      const record: LaneRecord = headers ? [this.nextId(), data, headers] : [this.nextId(), data];
+      this.#pending.push({ record, bytes: bytes + recordOverhead, resolve, reject });
+    });
+    if (!this.#flushing) void this.#flush();
+    return await added;
+  }
+
+  /** To the end of the lane, in order; each commit as large as it may be. */
+  async addLane(
+    records: readonly { readonly record: LaneRecord; readonly bytes: number }[],
+    signal?: AbortSignal,
+  ): Promise<void> {
+    for (let i = 0; i < records.length; ) {
+      throwIfAborted(signal);
+      const part = this.#part(records.slice(i, i + this.#mostRecords()));
+      await this.#commitLane(
+        part.map(({ record }) => record),
+        signal,
+      );
+      i += part.length;
+    }
+  }
+
+  /** As part of a transaction: `tx` is of the queue's scope. */
+  writeLane(tx: Transaction, records: readonly LaneRecord[]): void {
+    tx.append(laneTopic, records);
+    this.#countWaiting(tx, records.length);
+  }
+
+  /** Onto the shelf. */
+  writeShelf(tx: Transaction, id: string, job: StoredJob, now: number): void {
+    placeNew(tx, id, job, now);
+    this.#countWaiting(tx, 1);
+  }
+
+  toJob(data: unknown, order: Order, now: number): StoredJob {
+    const due = order.at ?? (order.delay ? now + order.delay : undefined);
+    return {
+      data,
+      added: now,
+      failures: 0,
+      ...(order.headers && { headers: order.headers }),
+      ...(order.priority !== 0 && { priority: order.priority }),
+      ...(order.key !== undefined && { key: order.key }),
+      ...(due !== undefined && { due: Math.ceil(due) }),
+      ...(order.expires !== undefined && { expires: now + order.expires }),
+      ...(order.dedupe && order.dedupe.window === undefined && { dedupe: order.dedupe.key }),
+    };
+  }
+
+  /** The engine's clock; also sets what ids are made of. */
+  async now(): Promise<number> {
+    const now = await this.#leases.now();
+    this.#skew = now - this.#runtime.clock.now();
+    return now;
+  }
+
+  /**
+   * Runs a commit; one that finds the queue full waits for room, or is refused.
+   * @throws OverloadedError the queue is full, and the option `whenFull` is `"refuse"`
+   */
+  async whenRoom(commit: () => Promise<unknown>, signal?: AbortSignal): Promise<void> {
+    for (;;) {
+      try {
+        await commit();
+        return;
+      } catch (error) {
+        const { maxWaiting, whenFull } = this.#settings;
+        const isFull =
+          maxWaiting !== undefined && isAshlarError(error, "CONFLICT") && error.details["reason"] === "ceiling";
+        if (!isFull) throw error;
+        if (whenFull === "refuse")
+          throw new OverloadedError(`the queue is full: ${maxWaiting} jobs wait`, { details: { limit: maxWaiting } });
+        await this.#untilRoom(maxWaiting, signal ?? new AbortController().signal);
+      }
+    }
+  }
+
+  async #untilRoom(most: number, signal: AbortSignal): Promise<void> {
+    const hasRoom = (changes: readonly { readonly value?: unknown }[], first: boolean): boolean =>
+      (first && changes.length === 0) || changes.some(({ value }) => value === undefined || (value as number) < most);
+    await watchUntil(this.#engine, { key: keys.waiting }, hasRoom, signal);
+  }
+
+  #countWaiting(tx: Transaction, jobs: number): void {
+    const { maxWaiting } = this.#settings;
+    if (maxWaiting !== undefined) tx.add(keys.waiting, jobs, { ceiling: maxWaiting });
+  }
+
+  async #flush(): Promise<void> {
+    this.#flushing = true;
+    // What is added in the same turn goes together.
+    await undefined;
+    while (this.#pending.length > 0) {
+      const part = this.#part(this.#pending.slice(0, this.#mostRecords()));
+      this.#pending.splice(0, part.length);
+      try {
+        await this.#commitPending(part.map(({ record }) => record));
+        for (const { record, resolve } of part) resolve({ id: record[0] });
+      } catch (error) {
+        for (const { reject } of part) reject(error);
+      }
+    }
+    this.#flushing = false;
+  }
+
+  async #commitPending(records: readonly LaneRecord[]): Promise<void> {
+    const worker = this.#hungry();
+    const direct = worker ? Math.min(records.length, worker.appetite, slotsPerClaim) : 0;
+    if (worker?.lease && direct > 0 && (await this.#handOver(worker, records.slice(0, direct), records.slice(direct))))
+      return;
+    await this.#commitLane(records, undefined);
+  }
+
+  /** A worker that has found the queue empty, in this process; none where limits hold that only claims keep. */
+  #hungry(): QueueWorker | undefined {
+    const { concurrency, rate, maxWaiting } = this.#settings;
+    if (concurrency !== undefined || rate !== undefined || maxWaiting !== undefined) return undefined;
+    for (const worker of this.#local.idle) if (worker.appetite > 0) return worker;
+    return undefined;
+  }
+
+  /** Adds and claims in one commit. False: that cannot be now, and nothing was added. */
+  async #handOver(worker: QueueWorker, records: readonly LaneRecord[], rest: readonly LaneRecord[]): Promise<boolean> {
+    const lease = worker.lease;
+    if (!lease) return false;
+    worker.reserve(records.length);
+    try {
+      const at = await this.#leases.now();
+      const claim = new Claim(lease.id, this.#local.nextClaim(), records.length);
+      await using open = this.#engine.begin();
+      const { tx } = open;
+      let refused = false;
+      const otherwise = () => {
+        refused = true;
+        return new Refused();
+      };
+      tx.check({ key: keys.paused, version: undefined }, { otherwise });
+      tx.check({ key: claim.key, version: undefined }, { otherwise });
+      lease.guard(tx);
+      tx.set(claim.key, { inline: records, at } satisfies ClaimValue);
+      if (rest.length > 0) tx.append(laneTopic, rest);
+      try {
+        await open.commit();
+      } catch (error) {
+        if (refused || isAshlarError(error, "LEASE_LOST")) return false;
+        if (!isAshlarError(error, "OUTCOME_UNKNOWN")) throw error;
+        if (!(await claimStands(this.#engine, claim.key))) return false;
+      }
+      const slots: Slot[] = records.map((record, index) => laneSlot(claim, index, record, at));
+      worker.receive(slots);
+      return true;
+    } finally {
+      worker.release(records.length);
+    }
+  }
+
+  async #commitLane(records: readonly LaneRecord[], signal: AbortSignal | undefined): Promise<void> {
+    await this.whenRoom(async () => {
+      await using open = this.#engine.begin();
+      this.writeLane(open.tx, records);
+      await open.commit(signal ? { signal } : {});
+    }, signal);
+    this.#local.wake();
+  }
+
+  #mostRecords(): number {
+    return Math.max(1, Math.min(5000, this.#engine.limits.operations - 10));
+  }
+
+  /** As many from the beginning as one commit holds. */
+  #part<R extends { readonly bytes: number }>(records: readonly R[]): readonly R[] {
+    let bytes = 0;
+    for (const [i, record] of records.entries()) {
+      bytes += record.bytes;
+      if (i > 0 && bytes > this.#engine.limits.commitBytes / 2) return records.slice(0, i);
+    }
+    return records;
+  }
+}
+
+class Refused extends Error {}

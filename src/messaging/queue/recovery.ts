@@ -1,0 +1,147 @@
+import type { Engine, Entry, LogRecord } from "../../engine/index.ts";
+import { bitOf, Claim, hasBit, type Slot } from "./claim.ts";
+import { spent } from "./failures.ts";
+import { type ClaimValue, type Failure, keys, type LaneRecord, laneTopic, type StoredJob } from "./layout.ts";
+import type { LocalQueue } from "./local.ts";
+import { type Desk, type Outcome, withFailure, writeOutcome } from "./outcome.ts";
+import { fromLane, laneSlot } from "./taker.ts";
+
+/** Operations of one job given back, at most. */
+const operationsEach = 12;
+
+/** How the one who had taken them has left: dead, or alive but not knowing what became of them. */
+export type Leaving = "died" | "lost-track";
+
+/**
+ * Gives back what was taken under the lease and is not settled.
+ * @returns how many jobs
+ */
+export async function recoverLease(local: LocalQueue, desk: Desk, lease: string, leaving: Leaving): Promise<number> {
+  let jobs = 0;
+  for await (const { key } of local.engine.kv.list<ClaimValue>({ prefix: ["claim", lease] })) {
+    jobs += await recoverClaim(local, desk, lease, key[2] as number, leaving);
+  }
+  return jobs;
+}
+
+/**
+ * Gives back the unsettled jobs of one claim, in as many commits as they need. Each holds only if neither the claim nor its bits have changed since they were read, and, of one that
+ * died, only if its lease has ended: nobody else is at it then.
+ */
+export async function recoverClaim(
+  local: LocalQueue,
+  desk: Desk,
+  lease: string,
+  number: number,
+  leaving: Leaving,
+): Promise<number> {
+  const { engine, leases } = local;
+  let jobs = 0;
+  for (;;) {
+    const [claimed, done] = await engine.kv.getMany([keys.claim(lease, number), keys.done(lease, number)]);
+    if (claimed === undefined) return jobs;
+    const left = await unsettled(engine, claimed as Entry<ClaimValue>, (done?.value as number | undefined) ?? 0, lease);
+    const most = Math.max(1, Math.floor((engine.limits.operations - 10) / operationsEach));
+    const now = await leases.now();
+    const some = left.slice(0, most);
+    const cancelled = await engine.kv.getMany(some.map(({ id }) => keys.cancelled(id)));
+    await using open = engine.begin();
+    const { tx } = open;
+    tx.check({ key: claimed.key, version: claimed.version });
+    tx.check({ key: keys.done(lease, number), version: done?.version });
+    if (leaving === "died") local.root.join(tx).check({ key: leases.keyOf(lease), version: undefined });
+    for (const [i, slot] of some.entries()) {
+      const outcome = outcomeOf(slot, desk, now, leaving, cancelled[i] !== undefined);
+      writeOutcome(tx, desk, outcome.slot, outcome.outcome, now);
+    }
+    if (some.length === left.length) {
+      tx.delete(claimed.key);
+      tx.delete(keys.done(lease, number));
+    } else
+      tx.add(
+        keys.done(lease, number),
+        some.reduce((sum, { index }) => sum + bitOf(index), 0),
+      );
+    if (!(await open.commit())) {
+      // The owner is alive after all, or somebody else recovers: then there is nothing to do here.
+      if (leaving === "died" && (await leases.lives(lease))) return jobs;
+      continue;
+    }
+    jobs += some.length;
+    if (some.length === left.length) return jobs;
+  }
+}
+
+function outcomeOf(
+  slot: Slot,
+  desk: Desk,
+  now: number,
+  leaving: Leaving,
+  cancelled: boolean,
+): { readonly slot: Slot; readonly outcome: Outcome } {
+  if (cancelled) return { slot, outcome: { kind: "end", state: "cancelled", failure: undefined } };
+  if (leaving === "lost-track") return { slot, outcome: { kind: "return" } };
+  const failure: Failure = {
+    attempt: spent(slot.job) + 1,
+    at: now,
+    name: "ProcessDied",
+    message: "the process that had taken the job died, or lost its lease",
+  };
+  const job: StoredJob = { ...withFailure(slot.job, failure), deaths: (slot.job.deaths ?? 0) + 1 };
+  if (spent(job) >= desk.settings.attempts) return { slot, outcome: { kind: "dead", reason: "attempts", failure } };
+  // Written anew, with its death.
+  return { slot: { ...slot, job, stored: false }, outcome: { kind: "return" } };
+}
+
+/** The jobs of a claim whose bits are not set. */
+export async function unsettled(
+  engine: Engine,
+  { key, value }: Entry<ClaimValue>,
+  done: number,
+  lease: string,
+): Promise<Slot[]> {
+  const slots = await slotsOf(engine, value, lease, key[2] as number);
+  return slots.filter(({ index }) => !hasBit(done, index));
+}
+
+async function slotsOf(engine: Engine, value: ClaimValue, lease: string, number: number): Promise<Slot[]> {
+  if ("lane" in value) {
+    const { from, to, skipped = [] } = value.lane;
+    const records = (await stretch(engine, from, to)).filter(({ offset }) => !skipped.includes(offset));
+    const claim = new Claim(lease, number, records.length);
+    return records.map(({ value: record, time }, index) => laneSlot(claim, index, record, time));
+  }
+  if ("inline" in value) {
+    const claim = new Claim(lease, number, value.inline.length);
+    return value.inline.map((record, index) => ({
+      claim,
+      index,
+      id: record[0],
+      job: fromLane(record, value.at),
+      stored: false,
+      progressed: true,
+    }));
+  }
+  const claim = new Claim(lease, number, value.shelf.length);
+  const jobs: (Entry<StoredJob> | undefined)[] = [];
+  const { operations } = engine.limits;
+  for (let i = 0; i < value.shelf.length; i += operations)
+    jobs.push(...(await engine.kv.getMany<StoredJob>(value.shelf.slice(i, i + operations).map(keys.job))));
+  return value.shelf.flatMap((id, index) => {
+    const job = jobs[index]?.value;
+    // Settled jobs have no entry any more.
+    return job === undefined ? [] : [{ claim, index, id, job, stored: true, progressed: true }];
+  });
+}
+
+async function stretch(engine: Engine, from: number, to: number): Promise<LogRecord<LaneRecord>[]> {
+  const records: LogRecord<LaneRecord>[] = [];
+  for (let at = from; at < to; ) {
+    const page = await engine.log.read<LaneRecord>(laneTopic, { from: at, limit: to - at });
+    records.push(...page.filter(({ offset }) => offset < to));
+    const last = page.at(-1);
+    if (last === undefined) break;
+    at = last.offset + 1;
+  }
+  return records;
+}
