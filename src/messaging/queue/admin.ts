@@ -6,7 +6,7 @@ import { countJobs, describe, listDead, listJobs } from "./listing.ts";
 import type { LocalQueue } from "./local.ts";
 import { type Location, locate } from "./locate.ts";
 import { whole } from "./options.ts";
-import { type Desk, type End, placeNew, placeReady, writeEnd } from "./outcome.ts";
+import { type Desk, type End, placeNew, placeReady, ring, writeEnd } from "./outcome.ts";
 
 /** How long a running job is remembered as cancelled, should its process die. */
 const cancelledTtl = "1d";
@@ -57,11 +57,9 @@ export class Admin<T> implements DeadLetters<T> {
       const found = await locate(this.#engine, id);
       if (!found || found.in === "finished" || found.in === "dead") return false;
       if (found.in === "claim") {
-        await this.#engine.kv.commit({
-          mutations: [
-            { set: keys.cancelled(id), value: true, ttl: cancelledTtl },
-            { append: cancelsTopic, records: [id] },
-          ],
+        await this.#write((tx) => {
+          tx.set(keys.cancelled(id), true, { ttl: cancelledTtl });
+          tx.append(cancelsTopic, [id]);
         });
         await this.#trimCancels();
         return true;
@@ -92,11 +90,14 @@ export class Admin<T> implements DeadLetters<T> {
   }
 
   async pause(): Promise<void> {
-    await this.#engine.kv.set(keys.paused, true);
+    await this.#write((tx) => tx.set(keys.paused, true));
   }
 
   async resume(): Promise<void> {
-    await this.#engine.kv.commit({ mutations: [{ delete: keys.paused }, { set: keys.bell, value: 0 }] });
+    await this.#write((tx) => {
+      tx.delete(keys.paused);
+      ring(tx);
+    });
     this.#local.ring();
   }
 
@@ -146,6 +147,13 @@ export class Admin<T> implements DeadLetters<T> {
       mutations: [{ delete: entry.key }],
     });
     return outcome.ok;
+  }
+
+  /** Unlike a plain commit, one whose answer is lost is settled, and does not come after what its caller does next. */
+  async #write(write: (tx: Transaction) => void): Promise<void> {
+    await using open = this.#engine.begin();
+    write(open.tx);
+    await open.commit();
   }
 
   #most(): number {

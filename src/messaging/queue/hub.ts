@@ -47,6 +47,14 @@ export class QueueHub implements AsyncDisposable {
     return known;
   }
 
+  /** Does what has to be done sooner or later, unless the store is closed first. */
+  see(task: () => Promise<unknown>, failed: (error: unknown) => void): void {
+    const { signal } = this.#end;
+    patiently(this.#root, task, signal).catch((error) => {
+      if (!signal.aborted) failed(error);
+    });
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#end.abort();
   }

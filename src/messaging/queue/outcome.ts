@@ -41,7 +41,7 @@ export interface Desk {
  */
 export function writeOutcome(tx: Transaction, desk: Desk, slot: Slot, outcome: Outcome, now: number): void {
   const { settings } = desk;
-  if (settings.concurrency !== undefined) tx.add(keys.running, -1, { floor: 1 });
+  if (settings.concurrency !== undefined) tx.add(keys.running, -1);
   switch (outcome.kind) {
     case "again": {
       const job = withFailure({ ...slot.job, failures: slot.job.failures + 1, due: outcome.due }, outcome.failure);

@@ -1,4 +1,4 @@
-import { type Lease, patiently, watchUntil } from "../../coordination/lease/index.ts";
+import { type Lease, watchUntil } from "../../coordination/lease/index.ts";
 import { type Closer, createCloser, type Duration, isAshlarError, type Runtime, sleep } from "../../core/index.ts";
 import type { Engine } from "../../engine/index.ts";
 import * as channels from "./channels.ts";
@@ -66,7 +66,13 @@ export class QueueWorker implements Worker, Receiver {
     this.#runtime = user.runtime;
     this.#taker = new Taker(local, desk);
     const now = () => local.leases.now();
-    this.#settler = new Settler(local.engine, desk, now, (claim) => this.#orphan(claim), this.#ended.signal);
+    this.#settler = new Settler(
+      local.engine,
+      desk,
+      now,
+      (claim, error) => this.#orphan(claim, error),
+      this.#ended.signal,
+    );
     this.#around = {
       user,
       engine: local.engine,
@@ -75,7 +81,7 @@ export class QueueWorker implements Worker, Receiver {
       handler: parts.handler,
       timeout: parts.settings.timeout,
       now,
-      orphaned: (slot) => this.#orphan(slot.claim),
+      orphaned: (slot, error) => this.#orphan(slot.claim, error),
     };
     this.#closer = createCloser(() => this.#close(), `the worker of queue ${desk.name}`);
     this.#live = this.#liveOn();
@@ -165,6 +171,7 @@ export class QueueWorker implements Worker, Receiver {
 
   /** Takes what there is room for, or waits for room or for work. */
   async #turn(lease: Lease): Promise<void> {
+    if (this.#stopping.signal.aborted) return;
     const room = this.#room();
     if (room < this.#least()) {
       await this.#untilNudged();
@@ -179,7 +186,7 @@ export class QueueWorker implements Worker, Receiver {
     }
     if (this.#sinceTrim >= trimEvery || (wait?.empty && this.#sinceTrim > 0 && this.#claims.size === 0))
       await this.#trim();
-    if (wait !== undefined && !this.#nudged) await this.#await(wait);
+    if (wait !== undefined && !this.#nudged && !this.#stopping.signal.aborted) await this.#await(wait);
   }
 
   async #await(wait: Wait): Promise<void> {
@@ -246,6 +253,8 @@ export class QueueWorker implements Worker, Receiver {
       return;
     }
     for (const slot of slots) {
+      // The lease may have been lost while the answer was under way.
+      if (slot.claim.lease !== this.#lease?.id) continue;
       this.#claims.add(slot.claim);
       this.#buffer.push(slot);
     }
@@ -329,15 +338,17 @@ export class QueueWorker implements Worker, Receiver {
   }
 
   /** It is not known what of the claim is settled: the store tells. What still runs of it is void. */
-  #orphan(claim: Claim): void {
+  #orphan(claim: Claim, error: unknown): void {
+    this.#tellTrouble(error);
     claim.lost = true;
     this.#claims.delete(claim);
     this.#buffer = this.#buffer.filter((slot) => slot.claim !== claim);
     for (const run of this.#runs)
       if (run.slot.claim === claim) run.stop("lost", new Error("it is not known what has become of its claim"));
-    const { local, desk } = this.#parts;
+    const { local, desk, hub } = this.#parts;
+    // Goes on when this worker is closed: the lease is the process's, and lives.
     const recover = () => recoverClaim(local, desk, claim.lease, claim.number, "lost-track");
-    patiently(local.engine, recover, this.#ended.signal).catch(() => {});
+    hub.see(recover, (error) => this.#tellTrouble(error));
   }
 
   #cancel(id: string): void {
