@@ -166,11 +166,10 @@ export class Attempt {
       this.#writes.set(name, { ...mutation, results: [{ result, after: 0 }] });
       return result;
     }
-    const bounded = mutation.floor !== undefined || mutation.ceiling !== undefined;
     if (before.kind === "add") {
-      if (bounded || before.floor !== undefined || before.ceiling !== undefined) {
+      if (!canJoin(before, mutation)) {
         throw new InvalidStateError(
-          "a key with bounds can be added to once in a transaction; add the deltas up before",
+          "a key with bounds can be added to once in a transaction, unless all that is added is positive and below the same ceiling; add the deltas up before",
         );
       }
       // Each earlier result lies below the final sum by what was added after it.
@@ -372,6 +371,15 @@ export class Attempt {
     merged.sort((a, b) => (reverse ? compareBytes(b.key, a.key) : compareBytes(a.key, b.key)));
     return merged;
   }
+}
+
+/** Whether two adds mean the same as one of their sum: without bounds, or when counting up to one ceiling. */
+function canJoin(one: RawAdd, other: RawAdd): boolean {
+  if (one.floor !== undefined || other.floor !== undefined) return false;
+  const { ceiling } = one;
+  if (ceiling === undefined || other.ceiling === undefined) return ceiling === other.ceiling;
+  const same = ceiling.clock === other.ceiling.clock && ceiling.plus === other.ceiling.plus;
+  return same && one.delta >= 0 && other.delta >= 0;
 }
 
 /** The result of an add or an append, known after the commit. */

@@ -76,6 +76,25 @@ export const beginFacts = facts("transact", {
     await failsWith("INVALID_STATE", () => done.commit());
   },
 
+  "adds to one ceiling may be made one by one in a transaction, and hold or fail together": async ({ engine }) => {
+    const [first, second] = await engine.transact((tx) => {
+      const ceiling = { ceiling: 3 };
+      return [tx.add(["n"], 1, ceiling), tx.add(["n"], 1, ceiling)] as const;
+    });
+    assert.deepEqual([first.value, second.value], [1, 2]);
+    const more = engine.transact((tx) => {
+      tx.add(["n"], 1, { ceiling: 3 });
+      tx.add(["n"], 1, { ceiling: 3 });
+    });
+    await failsWith("CONFLICT", () => more);
+    assert.equal(await getValue(engine, ["n"]), 2);
+    const different = engine.transact((tx) => {
+      tx.add(["n"], 1, { ceiling: 3 });
+      tx.add(["n"], 1, { ceiling: 4 });
+    });
+    await failsWith("INVALID_STATE", () => different);
+  },
+
   "other transactions go on while one is open": async ({ engine }) => {
     await using open = engine.begin();
     open.tx.set(["outer"], 1);

@@ -100,8 +100,8 @@ export interface FlowParent<T> {
 }
 
 export interface FlowChild {
-  /** Default: the parent's queue. */
-  readonly queue?: Queue<never>;
+  /** A queue of the same engine and namespace. Default: the parent's. */
+  readonly queue?: Pick<Queue<never>, "name">;
   readonly data: unknown;
   readonly options?: Pick<AddOptions, "priority" | "headers" | "delay" | "key">;
 }

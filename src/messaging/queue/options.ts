@@ -203,8 +203,7 @@ function toHeaders(given: Headers): Headers {
 /** @throws InvalidArgumentError LimitError the data cannot be stored */
 export function sizeOf(data: unknown, settings: Settings, name = "data"): number {
   const bytes = encodeValue(data, name).length;
-  if (bytes > settings.maxBytes)
-    throw limitExceeded(name, bytes, settings.maxBytes, "bytes encoded; put it into a blob");
+  if (bytes > settings.maxBytes) throw limitExceeded(name, bytes, settings.maxBytes, "bytes encoded");
   return bytes;
 }
 

@@ -124,7 +124,10 @@ export function writeEnd(
   }
   if (job.parent) writeChild(tx, desk, job.parent, id, end);
   // What is known of its children goes when the mark is settled.
-  if (job.children !== undefined) tx.set(keys.stir("parent", id), true);
+  if (job.children !== undefined) {
+    tx.set(keys.stir("parent", id), true);
+    ring(tx);
+  }
   if (desk.settings.results !== undefined)
     tx.set(keys.finished(id), toFinished(end, job, now), { ttl: desk.settings.results });
 }

@@ -75,10 +75,11 @@ class EngineQueue<T> implements Queue<T> {
     const order = options === undefined ? plainOrder : toOrder(options);
     const value = await this.#checked(data);
     const bytes = sizeOf(value, this.#settings);
-    const added =
-      order.plain && options?.tx === undefined
-        ? await this.#producer.addPlain(value, order.headers, bytes, order.signal)
-        : await this.#addOne(value, order, options?.tx);
+    // In a bounded queue each add waits for room by itself, and may be called off.
+    const shared = order.plain && options?.tx === undefined && this.#settings.maxWaiting === undefined;
+    const added = shared
+      ? await this.#producer.addPlain(value, order.headers, bytes, order.signal)
+      : await this.#addOne(value, order, options?.tx);
     this.#tellAdded(added, order);
     return added;
   }

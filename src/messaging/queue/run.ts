@@ -250,7 +250,7 @@ function checkResult(result: unknown, engine: Engine): void {
   if (result === undefined) return;
   const bytes = encodeValue(result, "result").length;
   const most = engine.limits.valueBytes / 2;
-  if (bytes > most) throw limitExceeded("result", bytes, most, "bytes encoded; put it into a blob");
+  if (bytes > most) throw limitExceeded("result", bytes, most, "bytes encoded");
 }
 
 function toldAs(outcome: Outcome): "retry" | "dead" | "dropped" {

@@ -21,6 +21,10 @@ const aheadMs = 50;
 const stopGraceMs = 5000;
 /** Trimming the lane costs reading the claims: once in so many records is enough. */
 const trimEvery = 5000;
+/** And after the last of them, so many milliseconds. */
+const trimAfterMs = 1000;
+/** What is due later is looked for again then: timers hold no more. */
+const longestTimer = 2 ** 31 - 1;
 
 export interface WorkerParts {
   readonly user: Engine;
@@ -51,6 +55,7 @@ export class QueueWorker implements Worker, Receiver {
   /** Mean time of a handler, milliseconds; `undefined`: not known yet. */
   #pace: number | undefined;
   #sinceTrim = 0;
+  #lastTaken = 0;
   /** Who waits for a change: of room, of work, of the last run's end. */
   #waiters: (() => void)[] = [];
   #nudged = false;
@@ -182,10 +187,10 @@ export class QueueWorker implements Worker, Receiver {
     const { slots, wait } = await this.#taker.take(room, Math.max(1, this.#free()), lease);
     if (slots.length > 0) {
       this.#sinceTrim += slots.length;
+      this.#lastTaken = this.#runtime.clock.monotonic();
       this.#admit(slots);
     }
-    if (this.#sinceTrim >= trimEvery || (wait?.empty && this.#sinceTrim > 0 && this.#claims.size === 0))
-      await this.#trim();
+    if (this.#sinceTrim >= trimEvery || (wait?.empty && this.#restful)) await this.#trim();
     if (wait !== undefined && !this.#nudged && !this.#stopping.signal.aborted) await this.#await(wait);
   }
 
@@ -202,7 +207,12 @@ export class QueueWorker implements Worker, Receiver {
         () => this.#wake(),
         () => {},
       );
-    const timer = wait.ms === undefined ? undefined : this.#runtime.timers.after(wait.ms, () => this.#wake());
+    const rest = this.#sinceTrim > 0 ? trimAfterMs : Number.POSITIVE_INFINITY;
+    const ms = Math.min(wait.ms ?? Number.POSITIVE_INFINITY, rest, longestTimer);
+    const timer =
+      wait.ms === undefined && rest === Number.POSITIVE_INFINITY
+        ? undefined
+        : this.#runtime.timers.after(ms, () => this.#wake());
     try {
       await this.#untilNudged();
     } finally {
@@ -211,6 +221,12 @@ export class QueueWorker implements Worker, Receiver {
       local.idle.delete(this);
       this.#idle = false;
     }
+  }
+
+  /** Whether there is something to trim, and nothing else to do. */
+  get #restful(): boolean {
+    const rested = this.#runtime.clock.monotonic() - this.#lastTaken;
+    return this.#sinceTrim > 0 && this.#claims.size === 0 && rested >= trimAfterMs;
   }
 
   async #untilFewerRun(signal: AbortSignal): Promise<void> {
