@@ -56,7 +56,7 @@ async function produce(queue: Queue<string>, end: number): Promise<string[]> {
     await Promise.all(names.slice(54, 57).map((name) => queue.add(name, { delay: 30 })));
     await Promise.all(names.slice(57).map((name) => queue.add(name, { priority: 2 })));
     added.push(...names);
-    while ((await queue.counts({ upTo: 2000 })).waiting >= 2000)
+    while (performance.now() < end && (await queue.counts({ upTo: 2000 })).waiting >= 2000)
       await new Promise((resolve) => setTimeout(resolve, 20));
   }
   return added;
