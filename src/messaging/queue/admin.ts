@@ -1,7 +1,7 @@
 import { refuseUnknown, sleep, toMilliseconds } from "../../core/index.ts";
 import type { Engine, Entry, Transaction } from "../../engine/index.ts";
 import type { Counts, DeadLetters, JobInfo, ListedState } from "./contract.ts";
-import { cancelsTopic, type DeadJob, type Delayed, type Head, keys, laneTopic, type StoredJob } from "./layout.ts";
+import { cancelsTopic, type DeadJob, type Delayed, type Head, keys, type StoredJob } from "./layout.ts";
 import { countJobs, describe, listDead, listJobs } from "./listing.ts";
 import type { LocalQueue } from "./local.ts";
 import { type Location, locate } from "./locate.ts";
@@ -28,7 +28,7 @@ export class Admin<T> implements DeadLetters<T> {
   }
 
   async get(id: string): Promise<JobInfo<T> | undefined> {
-    const found = await locate(this.#engine, id);
+    const found = await locate(this.#local, id);
     if (!found) return undefined;
     const info = describe<T>(id, found);
     if (found.in !== "claim") return info;
@@ -40,21 +40,21 @@ export class Admin<T> implements DeadLetters<T> {
     state: ListedState,
     options: { readonly limit?: number; readonly signal?: AbortSignal },
   ): AsyncIterableIterator<JobInfo<T>> {
-    return listJobs<T>(this.#engine, state, options);
+    return listJobs<T>(this.#local, state, options);
   }
 
   list(options: { readonly limit?: number; readonly signal?: AbortSignal } = {}): AsyncIterableIterator<JobInfo<T>> {
-    return listJobs<T>(this.#engine, "dead", options);
+    return listJobs<T>(this.#local, "dead", options);
   }
 
   counts(options: { readonly upTo?: number }): Promise<Counts> {
     refuseUnknown(options, ["upTo"]);
-    return countJobs(this.#engine, whole(options.upTo ?? 10_000, "upTo", 1, Number.MAX_SAFE_INTEGER));
+    return countJobs(this.#local, whole(options.upTo ?? 10_000, "upTo", 1, Number.MAX_SAFE_INTEGER));
   }
 
   async cancel(id: string): Promise<boolean> {
     for (;;) {
-      const found = await locate(this.#engine, id);
+      const found = await locate(this.#local, id);
       if (!found || found.in === "finished" || found.in === "dead") return false;
       if (found.in === "claim") {
         await this.#write((tx) => {
@@ -70,7 +70,7 @@ export class Admin<T> implements DeadLetters<T> {
 
   async promote(id: string): Promise<boolean> {
     for (;;) {
-      const found = await locate(this.#engine, id);
+      const found = await locate(this.#local, id);
       if (found?.in !== "delayed") return false;
       const now = await this.#local.leases.now();
       await using open = this.#engine.begin();
@@ -192,7 +192,7 @@ export class Admin<T> implements DeadLetters<T> {
 
   async #purgeLane(): Promise<number> {
     for (;;) {
-      const { next } = await this.#engine.log.bounds(laneTopic);
+      const { next } = await this.#local.lane.engine.log.bounds(this.#local.lane.topic);
       await using open = this.#engine.begin();
       const { tx } = open;
       const head = (await tx.get<Head>(keys.head)) ?? { at: 0, skips: 0 };

@@ -1,7 +1,8 @@
 import { type Lease, type Leases, leasesOf, patiently } from "../../coordination/lease/index.ts";
 import { isAshlarError, type Key } from "../../core/index.ts";
 import type { Engine } from "../../engine/index.ts";
-import { LocalQueue, localName, scopeOf } from "./local.ts";
+import type { Lane } from "./lane.ts";
+import { LocalQueue, localName } from "./local.ts";
 import type { QueueWorker } from "./worker.ts";
 
 /**
@@ -24,11 +25,12 @@ export class QueueHub implements AsyncDisposable {
     this.#leases = leasesOf(root);
   }
 
-  local(engine: Engine, name: string): LocalQueue<QueueWorker> {
-    const id = localName(engine, name);
+  /** @param scope where the keys of the queue are */
+  local(scope: Engine, lane: Lane): LocalQueue<QueueWorker> {
+    const id = localName(scope);
     let local = this.#locals.get(id);
     if (!local) {
-      local = new LocalQueue<QueueWorker>(scopeOf(engine, name), this.#root);
+      local = new LocalQueue<QueueWorker>(scope, this.#root, lane);
       this.#locals.set(id, local);
     }
     return local;

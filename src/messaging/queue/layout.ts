@@ -131,7 +131,8 @@ export type ChildState =
 
 /** What a claim holds: a stretch of the lane, jobs of the shelf, or jobs handed over by their producer before they ever waited. */
 export type ClaimValue =
-  | { readonly lane: { readonly from: number; readonly to: number; readonly skipped?: readonly number[] } }
+  /** All offsets from `from` below `to`, or only those. */
+  | { readonly lane: { readonly from: number; readonly to: number; readonly only?: readonly number[] } }
   | { readonly shelf: readonly string[] }
   | { readonly inline: readonly LaneRecord[]; readonly at: number };
 

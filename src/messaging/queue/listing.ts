@@ -2,6 +2,7 @@ import { invalidArgument, refuseUnknown } from "../../core/index.ts";
 import type { Engine, Entry } from "../../engine/index.ts";
 import { hasBit } from "./claim.ts";
 import type { Counts, JobInfo, ListedState } from "./contract.ts";
+import type { Lane } from "./lane.ts";
 import {
   type ChildState,
   type ClaimValue,
@@ -9,13 +10,11 @@ import {
   type FinishedJob,
   type Head,
   keys,
-  type LaneRecord,
-  laneTopic,
   type StoredJob,
 } from "./layout.ts";
+import type { LocalQueue } from "./local.ts";
 import type { Location } from "./locate.ts";
 import { unsettled } from "./recovery.ts";
-import { fromLane } from "./taker.ts";
 
 const page = 100;
 
@@ -36,7 +35,7 @@ export function describe<T>(id: string, found: Location): JobInfo<T> {
 
 /** The jobs in a state. */
 export async function* listJobs<T>(
-  engine: Engine,
+  local: Pick<LocalQueue, "engine" | "lane">,
   state: ListedState,
   options: { readonly limit?: number; readonly signal?: AbortSignal },
 ): AsyncGenerator<JobInfo<T>> {
@@ -48,37 +47,38 @@ export async function* listJobs<T>(
   if (source === undefined) throw invalidArgument("state", state, Object.keys(sources).join(", "));
   let left = limit;
   if (left === 0) return;
-  for await (const info of source(engine, signal)) {
+  for await (const info of source(local, signal)) {
     yield info as JobInfo<T>;
     if (--left === 0) return;
   }
 }
 
-type Source = (engine: Engine, signal: AbortSignal | undefined) => AsyncGenerator<JobInfo>;
+type Source = (local: Pick<LocalQueue, "engine" | "lane">, signal: AbortSignal | undefined) => AsyncGenerator<JobInfo>;
 
 const sources: Readonly<Record<ListedState, Source>> = {
-  async *waiting(engine, signal) {
+  async *waiting({ engine, lane }, signal) {
     yield* onShelf(engine, "ready", "waiting", signal);
-    yield* inLane(engine, signal);
+    yield* inLane(engine, lane, signal);
   },
-  delayed: (engine, signal) => onShelf(engine, "delayed", "delayed", signal),
-  async *blocked(engine, signal) {
+  delayed: ({ engine }, signal) => onShelf(engine, "delayed", "delayed", signal),
+  async *blocked({ engine }, signal) {
     yield* onShelf(engine, "chain", "blocked", signal);
     yield* parents(engine, signal);
   },
-  async *active(engine, signal) {
+  async *active(local, signal) {
+    const { engine } = local;
     for await (const claim of engine.kv.list<ClaimValue>({ prefix: ["claim"] }, readOptions(signal))) {
       const [, lease, number] = claim.key as [string, string, number];
       const done = await engine.kv.get<number>(keys.done(lease, number));
-      for (const { id, job } of await unsettled(engine, claim, done?.value ?? 0, lease))
+      for (const { id, job } of await unsettled(local, claim, done?.value ?? 0, lease))
         yield fromStored(id, job, "active");
     }
   },
-  async *dead(engine, signal) {
+  async *dead({ engine }, signal) {
     for await (const entries of listDead(engine, signal))
       for (const { key, value } of entries) yield fromDead(key[1] as string, value);
   },
-  async *finished(engine, signal) {
+  async *finished({ engine }, signal) {
     for await (const { key, value } of engine.kv.list<FinishedJob>({ prefix: ["finished"] }, readOptions(signal)))
       yield fromFinished(key[1] as string, value);
   },
@@ -122,20 +122,23 @@ async function* onShelf(
   if (ids.length > 0) yield* read();
 }
 
-async function* inLane(engine: Engine, signal: AbortSignal | undefined): AsyncGenerator<JobInfo> {
+async function* inLane(engine: Engine, lane: Lane, signal: AbortSignal | undefined): AsyncGenerator<JobInfo> {
   const head = await engine.kv.get<Head>(keys.head, readOptions(signal));
-  const { next } = await engine.log.bounds(laneTopic, readOptions(signal));
+  const { next } = await lane.engine.log.bounds(lane.topic, readOptions(signal));
   let from = head?.value.at ?? 0;
   while (from < next) {
-    const records = await engine.log.read<LaneRecord>(laneTopic, { from, limit: 1000, ...readOptions(signal) });
+    const records = await lane.engine.log.read(lane.topic, { from, limit: 1000, ...readOptions(signal) });
     const last = records.at(-1);
     if (last === undefined) return;
     const skips = new Set<unknown>();
     if ((head?.value.skips ?? 0) > 0)
       for await (const { key } of engine.kv.list({ start: keys.skip(from), end: keys.skip(last.offset + 1) }))
         skips.add(key[1]);
-    for (const { offset, value, time } of records)
-      if (!skips.has(offset) && offset < next) yield fromStored(value[0], fromLane(value, time), "waiting");
+    for (const record of records) {
+      if (skips.has(record.offset) || record.offset >= next || !lane.wants(record)) continue;
+      const { id, job } = lane.jobOf(record);
+      yield fromStored(id, job, "waiting");
+    }
     from = last.offset + 1;
   }
 }
@@ -150,25 +153,25 @@ async function* parents(engine: Engine, signal: AbortSignal | undefined): AsyncG
   }
 }
 
-export async function countJobs(engine: Engine, upTo: number): Promise<Counts> {
+export async function countJobs({ engine, lane }: Pick<LocalQueue, "engine" | "lane">, upTo: number): Promise<Counts> {
   const count = async (source: AsyncIterable<unknown>): Promise<number> => {
     let n = 0;
     for await (const _ of source) if (++n === upTo) break;
     return n;
   };
   const of = (prefix: string) => count(engine.kv.list({ prefix: [prefix] }, { limit: upTo }));
-  const [ready, delayed, chain, dead, waitingParents, active, lane, paused] = await Promise.all([
+  const [ready, delayed, chain, dead, waitingParents, active, ahead, paused] = await Promise.all([
     of("ready"),
     of("delayed"),
     of("chain"),
     of("dead"),
     count(parents(engine, undefined)),
     countActive(engine),
-    laneLength(engine),
+    laneLength(engine, lane),
     engine.kv.get(keys.paused),
   ]);
   return {
-    waiting: lane + ready,
+    waiting: ahead + ready,
     delayed,
     blocked: chain + waitingParents,
     active,
@@ -177,9 +180,9 @@ export async function countJobs(engine: Engine, upTo: number): Promise<Counts> {
   };
 }
 
-async function laneLength(engine: Engine): Promise<number> {
+async function laneLength(engine: Engine, lane: Lane): Promise<number> {
   const head = await engine.kv.get<Head>(keys.head);
-  const { next } = await engine.log.bounds(laneTopic);
+  const { next } = await lane.engine.log.bounds(lane.topic);
   const { at, skips } = head?.value ?? { at: 0, skips: 0 };
   return Math.max(0, next - at - skips);
 }
@@ -197,7 +200,7 @@ async function countActive(engine: Engine): Promise<number> {
 function sizeOf(value: ClaimValue): number {
   if ("inline" in value) return value.inline.length;
   if ("shelf" in value) return value.shelf.length;
-  return value.lane.to - value.lane.from - (value.lane.skipped?.length ?? 0);
+  return value.lane.only?.length ?? value.lane.to - value.lane.from;
 }
 
 function fromStored(id: string, job: StoredJob, state: JobInfo["state"]): JobInfo {

@@ -1,7 +1,8 @@
 import { type Leases, leasesOf, patiently } from "../../coordination/lease/index.ts";
 import { type Key, sleep } from "../../core/index.ts";
 import type { Engine } from "../../engine/index.ts";
-import { cancelsTopic, keys, laneTopic } from "./layout.ts";
+import type { Lane } from "./lane.ts";
+import { cancelsTopic, keys } from "./layout.ts";
 
 /** Where a producer of this process hands jobs directly. */
 export interface Receiver {
@@ -14,6 +15,7 @@ export class LocalQueue<R extends Receiver = Receiver> {
   readonly engine: Engine;
   /** The engine without any scope, where the leases are. */
   readonly root: Engine;
+  readonly lane: Lane;
   readonly leases: Leases;
   /** Workers that wait for jobs. */
   readonly idle = new Set<R>();
@@ -27,9 +29,10 @@ export class LocalQueue<R extends Receiver = Receiver> {
   /** How often something has changed on the shelf, as far as it was heard of. */
   rings = 0;
 
-  constructor(engine: Engine, root: Engine) {
+  constructor(engine: Engine, root: Engine, lane: Lane) {
     this.engine = engine;
     this.root = root;
+    this.lane = lane;
     this.leases = leasesOf(engine);
   }
 
@@ -79,7 +82,8 @@ export class LocalQueue<R extends Receiver = Receiver> {
       await patiently(
         this.engine,
         async () => {
-          for await (const _ of this.engine.log.tail(laneTopic, { from: offset, limit: 1, signal })) return;
+          const { engine, topic } = this.lane;
+          for await (const _ of engine.log.tail(topic, { from: offset, limit: 1, signal })) return;
         },
         signal,
       );
@@ -115,8 +119,9 @@ export function scopeOf(engine: Engine, name: string): Engine {
   return engine.scope("queue", name);
 }
 
-export function localName(engine: Engine, name: string): string {
-  return JSON.stringify([...engine.namespace.map(partName), name]);
+/** The same for the same part of the store. */
+export function localName(scope: Engine): string {
+  return JSON.stringify(scope.namespace.map(partName));
 }
 
 function partName(part: Key[number]): string {

@@ -1,6 +1,7 @@
 import type { Key } from "../../core/index.ts";
 import type { Engine, Entry, LogRecord } from "../../engine/index.ts";
 import { hasBit } from "./claim.ts";
+import { fromRecord, type Lane } from "./lane.ts";
 import {
   type ClaimValue,
   type DeadJob,
@@ -8,11 +9,10 @@ import {
   type Head,
   keys,
   type LaneRecord,
-  laneTopic,
   type StoredJob,
   sinceOf,
 } from "./layout.ts";
-import { fromLane } from "./taker.ts";
+import type { LocalQueue } from "./local.ts";
 
 /** Where a job is. */
 export type Location =
@@ -24,20 +24,20 @@ export type Location =
   | { readonly in: "lane"; readonly job: StoredJob; readonly offset: number }
   | { readonly in: "claim"; readonly job: StoredJob };
 
-const idPattern = /^[0-9A-HJKMNP-TV-Z]{26}$/;
+const idPattern = /^[0-9A-HJKMNP-TV-Z]{10,26}$/;
 
 /** Finds a job. One that moves while it is looked for may be missed; so it is looked for twice. */
-export async function locate(engine: Engine, id: string): Promise<Location | undefined> {
+export async function locate(local: Pick<LocalQueue, "engine" | "lane">, id: string): Promise<Location | undefined> {
   if (!idPattern.test(id)) return undefined;
-  return (await look(engine, id)) ?? (await look(engine, id));
+  return (await look(local, id)) ?? (await look(local, id));
 }
 
-async function look(engine: Engine, id: string): Promise<Location | undefined> {
+async function look({ engine, lane }: Pick<LocalQueue, "engine" | "lane">, id: string): Promise<Location | undefined> {
   const [finished, dead, stored] = await engine.kv.getMany([keys.finished(id), keys.dead(id), keys.job(id)]);
   if (finished) return { in: "finished", finished: finished.value as FinishedJob };
   if (dead) return { in: "dead", dead: dead.value as DeadJob };
   if (stored) return await onShelf(engine, id, stored.value as StoredJob);
-  return (await inClaims(engine, id)) ?? (await inLane(engine, id));
+  return (await inClaims(engine, id)) ?? (await inLane(engine, lane, id));
 }
 
 async function onShelf(engine: Engine, id: string, job: StoredJob): Promise<Location> {
@@ -62,29 +62,35 @@ async function inClaims(engine: Engine, id: string): Promise<Location | undefine
     if (index < 0) continue;
     const done = await engine.kv.get<number>(keys.done(key[1] as string, key[2] as number));
     if (hasBit(done?.value ?? 0, index)) return undefined;
-    return { in: "claim", job: fromLane(value.inline[index] as LaneRecord, value.at) };
+    return { in: "claim", job: fromRecord(value.inline[index] as LaneRecord, value.at) };
   }
   return undefined;
 }
 
 /** A record of the lane is not older than its id, so what was written before need not be read. */
-async function inLane(engine: Engine, id: string): Promise<Location | undefined> {
-  const { first, next } = await engine.log.bounds(laneTopic);
-  let from = await firstSince(engine, first, next, timeOf(id) - clockTolerance);
+async function inLane(engine: Engine, lane: Lane, id: string): Promise<Location | undefined> {
+  const offset = lane.offsetOf?.(id);
+  if (offset !== undefined) {
+    const [record] = await lane.engine.log.read(lane.topic, { from: offset, limit: 1 });
+    return record?.offset === offset && lane.wants(record) ? await stateOf(engine, lane, record) : undefined;
+  }
+  const { first, next } = await lane.engine.log.bounds(lane.topic);
+  let from = await firstSince(lane, first, next, timeOf(id) - clockTolerance);
   while (from < next) {
-    const records = await engine.log.read<LaneRecord>(laneTopic, { from });
+    const records = await lane.engine.log.read(lane.topic, { from });
     const last = records.at(-1);
     if (last === undefined) return undefined;
-    const found = records.find(({ value }) => value[0] === id);
-    if (found) return await stateOf(engine, found);
+    const found = records.find((record) => lane.jobOf(record).id === id);
+    if (found) return await stateOf(engine, lane, found);
     from = last.offset + 1;
   }
   return undefined;
 }
 
-async function stateOf(engine: Engine, { offset, value, time }: LogRecord<LaneRecord>): Promise<Location | undefined> {
+async function stateOf(engine: Engine, lane: Lane, record: LogRecord): Promise<Location | undefined> {
+  const { offset } = record;
   const [head, skip] = await engine.kv.getMany([keys.head, keys.skip(offset)]);
-  const job = fromLane(value, time);
+  const { job } = lane.jobOf(record);
   if (offset >= ((head?.value as Head | undefined)?.at ?? 0)) return skip ? undefined : { in: "lane", job, offset };
   for await (const claim of engine.kv.list<ClaimValue>({ prefix: ["claim"] }))
     if (await holds(engine, claim, offset)) return { in: "claim", job };
@@ -94,10 +100,10 @@ async function stateOf(engine: Engine, { offset, value, time }: LogRecord<LaneRe
 /** Whether the record is in the claim, and not settled. */
 async function holds(engine: Engine, { key, value }: Entry<ClaimValue>, offset: number): Promise<boolean> {
   if (!("lane" in value)) return false;
-  const { from, to, skipped = [] } = value.lane;
-  if (offset < from || offset >= to || skipped.includes(offset)) return false;
+  const { from, to, only } = value.lane;
+  const index = only ? only.indexOf(offset) : offset - from;
+  if (index < 0 || offset >= to) return false;
   const done = await engine.kv.get<number>(keys.done(key[1] as string, key[2] as number));
-  const index = offset - from - skipped.filter((each) => each < offset).length;
   return !hasBit(done?.value ?? 0, index);
 }
 
@@ -105,12 +111,12 @@ async function holds(engine: Engine, { key, value }: Entry<ClaimValue>, offset: 
 const clockTolerance = 60_000;
 
 /** The first record appended at this time or later, by halving. */
-async function firstSince(engine: Engine, first: number, next: number, time: number): Promise<number> {
+export async function firstSince({ engine, topic }: Lane, first: number, next: number, time: number): Promise<number> {
   let low = first;
   let high = next;
   while (low < high) {
     const middle = Math.floor((low + high) / 2);
-    const [record] = await engine.log.read(laneTopic, { from: middle, limit: 1 });
+    const [record] = await engine.log.read(topic, { from: middle, limit: 1 });
     if (record === undefined || record.time >= time) high = middle;
     else low = middle + 1;
   }

@@ -4,6 +4,7 @@ import type { Engine, Transaction } from "../../engine/index.ts";
 import { Claim, type Slot } from "./claim.ts";
 import type { Added } from "./contract.ts";
 import { claimStands } from "./doubt.ts";
+import { fromRecord } from "./lane.ts";
 import {
   type ClaimValue,
   type Headers,
@@ -16,7 +17,7 @@ import {
 import type { LocalQueue } from "./local.ts";
 import type { Order, Settings } from "./options.ts";
 import { placeNew } from "./outcome.ts";
-import { laneSlot } from "./taker.ts";
+import { slotOf } from "./taker.ts";
 import type { QueueWorker } from "./worker.ts";
 
 interface Pending {
@@ -218,7 +219,9 @@ export class Producer {
         if (!isAshlarError(error, "OUTCOME_UNKNOWN")) throw error;
         if (!(await claimStands(this.#engine, claim.key))) return false;
       }
-      const slots: Slot[] = records.map((record, index) => laneSlot(claim, index, record, at));
+      const slots: Slot[] = records.map((record, index) =>
+        slotOf(claim, index, { id: record[0], job: fromRecord(record, at) }),
+      );
       worker.receive(slots);
       return true;
     } finally {

@@ -19,6 +19,7 @@ import type {
   WorkOptions,
 } from "./contract.ts";
 import { hubOf } from "./hub.ts";
+import { ownLane } from "./lane.ts";
 import { type ChildState, keys, type LaneRecord, type StoredJob } from "./layout.ts";
 import { type LocalQueue, scopeOf } from "./local.ts";
 import {
@@ -63,7 +64,8 @@ class EngineQueue<T> implements Queue<T> {
     this.name = name;
     this.#user = user;
     this.#settings = settings;
-    this.#local = hubOf(user).local(user, name);
+    const scope = scopeOf(user, name);
+    this.#local = hubOf(user).local(scope, ownLane(scope));
     this.#engine = this.#local.engine;
     this.#producer = new Producer(this.#local, settings);
     this.#desk = { name, settings, scopeOf: (queue) => scopeOf(user, queue) };

@@ -1,10 +1,11 @@
 import type { Engine, Entry, LogRecord } from "../../engine/index.ts";
 import { bitOf, Claim, hasBit, type Slot } from "./claim.ts";
 import { spent } from "./failures.ts";
-import { type ClaimValue, type Failure, keys, type LaneRecord, laneTopic, type StoredJob } from "./layout.ts";
+import { fromRecord, type Lane } from "./lane.ts";
+import { type ClaimValue, type Failure, keys, type StoredJob } from "./layout.ts";
 import type { LocalQueue } from "./local.ts";
 import { type Desk, type Outcome, withFailure, writeOutcome } from "./outcome.ts";
-import { fromLane, laneSlot } from "./taker.ts";
+import { slotOf } from "./taker.ts";
 
 /** Operations of one job given back, at most. */
 const operationsEach = 12;
@@ -40,7 +41,7 @@ export async function recoverClaim(
   for (;;) {
     const [claimed, done] = await engine.kv.getMany([keys.claim(lease, number), keys.done(lease, number)]);
     if (claimed === undefined) return jobs;
-    const left = await unsettled(engine, claimed as Entry<ClaimValue>, (done?.value as number | undefined) ?? 0, lease);
+    const left = await unsettled(local, claimed as Entry<ClaimValue>, (done?.value as number | undefined) ?? 0, lease);
     const most = Math.max(1, Math.floor((engine.limits.operations - 10) / operationsEach));
     const now = await leases.now();
     const some = left.slice(0, most);
@@ -95,21 +96,22 @@ function outcomeOf(
 
 /** The jobs of a claim whose bits are not set. */
 export async function unsettled(
-  engine: Engine,
+  { engine, lane }: Pick<LocalQueue, "engine" | "lane">,
   { key, value }: Entry<ClaimValue>,
   done: number,
   lease: string,
 ): Promise<Slot[]> {
-  const slots = await slotsOf(engine, value, lease, key[2] as number);
+  const slots = await slotsOf(engine, lane, value, lease, key[2] as number);
   return slots.filter(({ index }) => !hasBit(done, index));
 }
 
-async function slotsOf(engine: Engine, value: ClaimValue, lease: string, number: number): Promise<Slot[]> {
+async function slotsOf(engine: Engine, lane: Lane, value: ClaimValue, lease: string, number: number): Promise<Slot[]> {
   if ("lane" in value) {
-    const { from, to, skipped = [] } = value.lane;
-    const records = (await stretch(engine, from, to)).filter(({ offset }) => !skipped.includes(offset));
+    const { from, to, only } = value.lane;
+    const wanted = only && new Set(only);
+    const records = (await stretch(lane, from, to)).filter(({ offset }) => wanted === undefined || wanted.has(offset));
     const claim = new Claim(lease, number, records.length);
-    return records.map(({ value: record, time }, index) => laneSlot(claim, index, record, time));
+    return records.map((record, index) => slotOf(claim, index, lane.jobOf(record)));
   }
   if ("inline" in value) {
     const claim = new Claim(lease, number, value.inline.length);
@@ -117,7 +119,7 @@ async function slotsOf(engine: Engine, value: ClaimValue, lease: string, number:
       claim,
       index,
       id: record[0],
-      job: fromLane(record, value.at),
+      job: fromRecord(record, value.at),
       stored: false,
       progressed: true,
     }));
@@ -134,10 +136,10 @@ async function slotsOf(engine: Engine, value: ClaimValue, lease: string, number:
   });
 }
 
-async function stretch(engine: Engine, from: number, to: number): Promise<LogRecord<LaneRecord>[]> {
-  const records: LogRecord<LaneRecord>[] = [];
+async function stretch({ engine, topic }: Lane, from: number, to: number): Promise<LogRecord[]> {
+  const records: LogRecord[] = [];
   for (let at = from; at < to; ) {
-    const page = await engine.log.read<LaneRecord>(laneTopic, { from: at, limit: to - at });
+    const page = await engine.log.read(topic, { from: at, limit: to - at });
     records.push(...page.filter(({ offset }) => offset < to));
     const last = page.at(-1);
     if (last === undefined) break;

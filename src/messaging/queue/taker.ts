@@ -3,18 +3,10 @@ import { ConflictError, isAshlarError } from "../../core/index.ts";
 import type { Engine, Entry, LogRecord, OpenTransaction, Version } from "../../engine/index.ts";
 import { Claim, type Slot } from "./claim.ts";
 import { claimStands } from "./doubt.ts";
-import {
-  type ClaimValue,
-  type Delayed,
-  type Head,
-  keys,
-  type LaneRecord,
-  laneTopic,
-  type StoredJob,
-  slotsPerClaim,
-} from "./layout.ts";
+import type { LaneJob } from "./lane.ts";
+import { type ClaimValue, type Delayed, type Head, keys, type StoredJob, slotsPerClaim } from "./layout.ts";
 import type { LocalQueue } from "./local.ts";
-import { awaken, type Desk } from "./outcome.ts";
+import { awaken, type Desk, placeNew } from "./outcome.ts";
 import { settleStirs } from "./stirs.ts";
 
 /** What a look came to. */
@@ -48,7 +40,7 @@ export class Taker {
   readonly #desk: Desk;
   /** As of this taker's latest look or claim. */
   #head: KnownHead | undefined;
-  #records: readonly LogRecord<LaneRecord>[] = [];
+  #records: readonly LogRecord[] = [];
   /** The count of rings at which the shelf was found empty, and when the next delayed job is due. */
   #quiet: { readonly rings: number; readonly due: number | undefined } | undefined;
 
@@ -132,7 +124,7 @@ export class Taker {
   }
 
   /** The records at the head of the lane, as far as they are at hand; at least one if there is one. */
-  async #lane(most: number): Promise<readonly LogRecord<LaneRecord>[]> {
+  async #lane(most: number): Promise<readonly LogRecord[]> {
     if (this.#head === undefined) {
       const entry = await this.#engine.kv.get<Head>(keys.head);
       this.#head = { ...(entry?.value ?? { at: 0, skips: 0 }), version: entry?.version };
@@ -144,13 +136,13 @@ export class Taker {
     }
     if (this.#records.length === 0) {
       const limit = Math.max(most, laneReadAhead);
-      this.#records = await this.#engine.log.read<LaneRecord>(laneTopic, { from: at, limit });
+      this.#records = await this.#local.lane.engine.log.read(this.#local.lane.topic, { from: at, limit });
     }
     return this.#records;
   }
 
   /** Of what is ready, what comes before the head of the lane: higher priorities, and at the lane's own priority the older. */
-  #before(ready: readonly Entry<true>[], lane: LogRecord<LaneRecord> | undefined): readonly Entry<true>[] {
+  #before(ready: readonly Entry<true>[], lane: LogRecord | undefined): readonly Entry<true>[] {
     if (lane === undefined) return ready;
     return ready.filter(({ key }) => {
       const [, negative, since] = key as ["ready", number, number, string];
@@ -158,35 +150,49 @@ export class Taker {
     });
   }
 
-  async #takeLane(records: readonly LogRecord<LaneRecord>[], lease: Lease): Promise<Slot[]> {
+  async #takeLane(records: readonly LogRecord[], lease: Lease): Promise<Slot[]> {
+    const { lane } = this.#local;
     const head = this.#head as KnownHead;
-    const from = head.at;
     const chosen = records.slice(0, this.#laneMost());
     const to = (chosen.at(-1) as LogRecord).offset + 1;
-    const skipped = head.skips === 0 ? [] : await this.#skipped(from, to);
-    const slots: Slot[] = [];
-    const claims: { claim: Claim; value: ClaimValue }[] = [];
-    const wanted = chosen.filter(({ offset }) => !skipped.includes(offset));
-    for (let i = 0; i < wanted.length; i += slotsPerClaim) {
-      const part = wanted.slice(i, i + slotsPerClaim);
-      const claim = new Claim(lease.id, this.#local.nextClaim(), part.length);
-      const first = (part[0] as LogRecord).offset;
-      const end = (part.at(-1) as LogRecord).offset + 1;
-      const gaps = skipped.filter((offset) => offset >= first && offset < end);
-      claims.push({ claim, value: { lane: { from: first, to: end, ...(gaps.length > 0 && { skipped: gaps }) } } });
-      for (const [index, { value, time }] of part.entries()) slots.push(laneSlot(claim, index, value, time));
-    }
+    const skipped = head.skips === 0 ? [] : await this.#skipped(head.at, to);
+    const wanted = chosen.filter((record) => !skipped.includes(record.offset) && lane.wants(record));
+    const jobs = wanted.map((record) => ({ offset: record.offset, ...lane.jobOf(record) }));
+    const free = jobs.filter(({ job }) => job.key === undefined);
+    const { claims, slots } = this.#claimsOf(free, lease);
     await using open = this.#engine.begin();
     const { tx } = open;
     tx.check({ key: keys.head, version: head.version }, { otherwise: again });
-    this.#guard(open, lease, wanted.length);
-    tx.set(keys.head, { at: to, skips: head.skips - skipped.length } satisfies Head);
+    this.#guard(open, lease, free.length);
+    const next: Head = { at: to, skips: head.skips - skipped.length };
+    tx.set(keys.head, next);
     for (const offset of skipped) tx.delete(keys.skip(offset));
+    const now = await this.#local.leases.now();
+    for (const { id, job } of jobs) if (job.key !== undefined) placeNew(tx, id, job, now);
     await this.#claim(open, claims);
     this.#records = this.#records.slice(chosen.length);
-    this.#head =
-      open.version === undefined ? undefined : { at: to, skips: head.skips - skipped.length, version: open.version };
+    this.#head = open.version === undefined ? undefined : { ...next, version: open.version };
+    if (free.length < jobs.length) this.#local.ring();
     return slots;
+  }
+
+  /** Claims of so many jobs as one holds, each with the offsets that it stands for. */
+  #claimsOf(
+    jobs: readonly (LaneJob & { readonly offset: number })[],
+    lease: Lease,
+  ): { readonly claims: { claim: Claim; value: ClaimValue }[]; readonly slots: Slot[] } {
+    const claims: { claim: Claim; value: ClaimValue }[] = [];
+    const slots: Slot[] = [];
+    for (let i = 0; i < jobs.length; i += slotsPerClaim) {
+      const part = jobs.slice(i, i + slotsPerClaim);
+      const claim = new Claim(lease.id, this.#local.nextClaim(), part.length);
+      const offsets = part.map(({ offset }) => offset);
+      const from = offsets[0] as number;
+      const to = (offsets.at(-1) as number) + 1;
+      claims.push({ claim, value: { lane: { from, to, ...(to - from > part.length && { only: offsets }) } } });
+      for (const [index, job] of part.entries()) slots.push(slotOf(claim, index, job));
+    }
+    return { claims, slots };
   }
 
   async #skipped(from: number, to: number): Promise<number[]> {
@@ -273,8 +279,11 @@ export class Taker {
   }
 
   #laneMost(): number {
-    // Each claim costs one operation, and there are a few besides.
-    return Math.min(1000, (this.#engine.limits.operations - 20) * slotsPerClaim);
+    const { operations } = this.#engine.limits;
+    // One with an ordering key costs three operations; of the others, each claim costs one.
+    return this.#local.lane.own
+      ? Math.min(1000, (operations - 20) * slotsPerClaim)
+      : Math.min(1000, Math.floor((operations - 20) / 3));
   }
 
   #shelfMost(): number {
@@ -282,12 +291,9 @@ export class Taker {
   }
 }
 
-export function laneSlot(claim: Claim, index: number, record: LaneRecord, time: number): Slot {
-  return { claim, index, id: record[0], job: fromLane(record, time), stored: false, progressed: false };
-}
-
-export function fromLane([, data, headers]: LaneRecord, added: number): StoredJob {
-  return { data, added, failures: 0, ...(headers && { headers }) };
+/** A job that has no entry of its own. */
+export function slotOf(claim: Claim, index: number, { id, job }: LaneJob): Slot {
+  return { claim, index, id, job, stored: false, progressed: false };
 }
 
 /** Others changed what was looked at. */

@@ -396,7 +396,7 @@ export class QueueWorker implements Worker, Receiver {
 
   async #trim(): Promise<void> {
     this.#sinceTrim = 0;
-    await trimLane(this.#parts.local.engine).catch((error) => this.#tellTrouble(error));
+    await trimLane(this.#parts.local).catch((error) => this.#tellTrouble(error));
   }
 
   async #close(): Promise<void> {
