@@ -2,7 +2,7 @@ import { type Lease, type Leases, leasesOf, patiently } from "../../coordination
 import { isAshlarError, type Key } from "../../core/index.ts";
 import type { Engine } from "../../engine/index.ts";
 import type { Lane } from "./lane.ts";
-import { LocalQueue, localName } from "./local.ts";
+import { LocalQueue, localName, type ProcessPart } from "./local.ts";
 import type { QueueWorker } from "./worker.ts";
 
 /**
@@ -15,22 +15,37 @@ export class QueueHub implements AsyncDisposable {
   readonly #root: Engine;
   readonly #leases: Leases;
   readonly #locals = new Map<string, LocalQueue<QueueWorker>>();
+  /** Those with workers. */
+  readonly #active = new Set<LocalQueue>();
+  #claims = 0;
   readonly #announced = new Map<string, Promise<void>>();
   readonly #end = new AbortController();
   readonly #departing = new Set<string>();
   #looking = false;
+
+  readonly #process: ProcessPart = {
+    nextClaim: () => this.#claims++,
+    active: (local, is) => {
+      if (is) this.#active.add(local);
+      else this.#active.delete(local);
+    },
+  };
 
   constructor(root: Engine) {
     this.#root = root;
     this.#leases = leasesOf(root);
   }
 
-  /** @param scope where the keys of the queue are */
+  /**
+   * @param scope where the keys of the queue are
+   * @param lane a queue's own is the same for all in this process who use the queue; others know each what they want of theirs
+   */
   local(scope: Engine, lane: Lane): LocalQueue<QueueWorker> {
+    if (!lane.own) return new LocalQueue<QueueWorker>(scope, this.#root, lane, this.#process);
     const id = localName(scope);
     let local = this.#locals.get(id);
     if (!local) {
-      local = new LocalQueue<QueueWorker>(scope, this.#root, lane);
+      local = new LocalQueue<QueueWorker>(scope, this.#root, lane, this.#process);
       this.#locals.set(id, local);
     }
     return local;
@@ -94,7 +109,7 @@ export class QueueHub implements AsyncDisposable {
     const { signal } = this.#end;
     const inherit = async (): Promise<void> => {
       await patiently(this.#root, () => this.#leases.gone(lease, { signal }), signal);
-      for (const local of this.#locals.values()) for (const heir of [...local.heirs]) await this.#hand(heir, lease);
+      for (const local of [...this.#active]) for (const heir of [...local.heirs]) await this.#hand(heir, lease);
       await patiently(this.#root, () => this.#root.kv.delete(workerKey(lease)), signal);
       this.#departing.delete(lease);
     };

@@ -1,4 +1,7 @@
 /** Queues: jobs for competing workers, kept on the engine; a handler's writes commit with the acknowledgement. */
+
+// For blocks that hand out records of a log of their own.
+export { Batcher } from "./batcher.ts";
 export type { QueueMessage, RecoveredMessage, TroubleMessage } from "./channels.ts";
 export type {
   Added,
@@ -25,5 +28,8 @@ export type {
   Worker,
   WorkOptions,
 } from "./contract.ts";
+export type { Lane, LaneJob } from "./lane.ts";
+export { LaneConsumer } from "./lane-consumer.ts";
 export { createQueue } from "./queue.ts";
+export { neededFrom } from "./trim.ts";
 export { drop, park } from "./verdicts.ts";

@@ -12,6 +12,8 @@ export interface Lane {
   wants(record: LogRecord): boolean;
   /** The job that a record is. One with an ordering key joins the others of its key instead of being handed out at once. */
   jobOf(record: LogRecord): LaneJob;
+  /** Forgets what nobody needs, where that is not decided by this consumer alone. */
+  forget?(): Promise<void>;
   /** The offset of the record with this id, where ids tell; else the record is searched for by the time in its id. */
   offsetOf?(id: string): number | undefined;
 }

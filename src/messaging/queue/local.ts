@@ -10,6 +10,14 @@ export interface Receiver {
   readonly appetite: number;
 }
 
+/** What all queues of the process share. */
+export interface ProcessPart {
+  /** Never given out twice. */
+  nextClaim(): number;
+  /** Told when somebody begins to use a queue, and when nobody does any more. */
+  active(local: LocalQueue, is: boolean): void;
+}
+
 /** What all queues and workers of one name share in this process: wake-ups, claim numbers, and who is idle. */
 export class LocalQueue<R extends Receiver = Receiver> {
   readonly engine: Engine;
@@ -23,13 +31,14 @@ export class LocalQueue<R extends Receiver = Receiver> {
   readonly heirs = new Set<(lease: string) => Promise<void>>();
   readonly #wakers = new Set<() => void>();
   readonly #cancelListeners = new Set<(id: string) => void>();
-  #claims = 0;
+  readonly #process: ProcessPart;
   #users = 0;
   #watching: AbortController | undefined;
   /** How often something has changed on the shelf, as far as it was heard of. */
   rings = 0;
 
-  constructor(engine: Engine, root: Engine, lane: Lane) {
+  constructor(engine: Engine, root: Engine, lane: Lane, process: ProcessPart) {
+    this.#process = process;
     this.engine = engine;
     this.root = root;
     this.lane = lane;
@@ -38,12 +47,13 @@ export class LocalQueue<R extends Receiver = Receiver> {
 
   /** Never given out twice by this process. */
   nextClaim(): number {
-    return this.#claims++;
+    return this.#process.nextClaim();
   }
 
   /** Begins to listen for changes by others, until as many users have left as came. */
   enter(): void {
     if (this.#users++ > 0) return;
+    this.#process.active(this, true);
     const controller = new AbortController();
     this.#watching = controller;
     this.#follow(controller.signal, () => this.#hearBell(controller.signal));
@@ -52,6 +62,7 @@ export class LocalQueue<R extends Receiver = Receiver> {
 
   leave(): void {
     if (--this.#users > 0) return;
+    this.#process.active(this, false);
     this.#watching?.abort();
     this.#watching = undefined;
   }

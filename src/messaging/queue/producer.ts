@@ -1,6 +1,7 @@
 import { type Leases, watchUntil } from "../../coordination/lease/index.ts";
-import { createIds, type Ids, isAshlarError, OverloadedError, type Runtime, throwIfAborted } from "../../core/index.ts";
+import { createIds, type Ids, isAshlarError, OverloadedError, type Runtime } from "../../core/index.ts";
 import type { Engine, Transaction } from "../../engine/index.ts";
+import { Batcher } from "./batcher.ts";
 import { Claim, type Slot } from "./claim.ts";
 import type { Added } from "./contract.ts";
 import { claimStands } from "./doubt.ts";
@@ -20,13 +21,6 @@ import { placeNew } from "./outcome.ts";
 import { slotOf } from "./taker.ts";
 import type { QueueWorker } from "./worker.ts";
 
-interface Pending {
-  readonly record: LaneRecord;
-  readonly bytes: number;
-  readonly resolve: (added: Added) => void;
-  readonly reject: (error: unknown) => void;
-}
-
 /** Bytes besides the data in a record. */
 const recordOverhead = 64;
 
@@ -40,8 +34,7 @@ export class Producer {
   readonly #ids: Ids;
   /** The engine's clock less this process's, as of the latest look. */
   #skew = 0;
-  #pending: Pending[] = [];
-  #flushing = false;
+  readonly #batcher: Batcher<LaneRecord>;
 
   constructor(local: LocalQueue<QueueWorker>, settings: Settings) {
     this.#engine = local.engine;
@@ -49,6 +42,7 @@ export class Producer {
     this.#leases = local.leases;
     this.#settings = settings;
     this.#runtime = local.engine.runtime;
+    this.#batcher = new Batcher(local.engine.limits, (records) => this.#commitPending(records));
     // Ids tell about when a job was added, by the engine's clock.
     const now = () => this.#runtime.clock.now() + this.#skew;
     this.#ids = createIds({
@@ -68,13 +62,9 @@ export class Producer {
     bytes: number,
     signal: AbortSignal | undefined,
   ): Promise<Added> {
-    throwIfAborted(signal);
-    const added = new Promise<Added>((resolve, reject) => {
-      const record: LaneRecord = headers ? [this.nextId(), data, headers] : [this.nextId(), data];
-      this.#pending.push({ record, bytes: bytes + recordOverhead, resolve, reject });
-    });
-    if (!this.#flushing) void this.#flush();
-    return await added;
+    const id = this.nextId();
+    await this.#batcher.add(headers ? [id, data, headers] : [id, data], bytes + recordOverhead, signal);
+    return { id };
   }
 
   /** To the end of the lane, in order; each commit as large as it may be. */
@@ -82,15 +72,7 @@ export class Producer {
     records: readonly { readonly record: LaneRecord; readonly bytes: number }[],
     signal?: AbortSignal,
   ): Promise<void> {
-    for (let i = 0; i < records.length; ) {
-      throwIfAborted(signal);
-      const part = this.#part(records.slice(i, i + this.#mostRecords()));
-      await this.#commitLane(
-        part.map(({ record }) => record),
-        signal,
-      );
-      i += part.length;
-    }
+    await this.#batcher.addAll(records, signal);
   }
 
   /** As part of a transaction: `tx` is of the queue's scope. */
@@ -159,23 +141,6 @@ export class Producer {
     if (maxWaiting !== undefined) tx.add(keys.waiting, jobs, { ceiling: maxWaiting });
   }
 
-  async #flush(): Promise<void> {
-    this.#flushing = true;
-    // What is added in the same turn goes together.
-    await undefined;
-    while (this.#pending.length > 0) {
-      const part = this.#part(this.#pending.slice(0, this.#mostRecords()));
-      this.#pending.splice(0, part.length);
-      try {
-        await this.#commitPending(part.map(({ record }) => record));
-        for (const { record, resolve } of part) resolve({ id: record[0] });
-      } catch (error) {
-        for (const { reject } of part) reject(error);
-      }
-    }
-    this.#flushing = false;
-  }
-
   async #commitPending(records: readonly LaneRecord[]): Promise<void> {
     const worker = this.#hungry();
     const direct = worker ? Math.min(records.length, worker.appetite, slotsPerClaim) : 0;
@@ -236,20 +201,6 @@ export class Producer {
       await open.commit(signal ? { signal } : {});
     }, signal);
     this.#local.wake();
-  }
-
-  #mostRecords(): number {
-    return Math.max(1, Math.min(5000, this.#engine.limits.operations - 10));
-  }
-
-  /** As many from the beginning as one commit holds. */
-  #part<R extends { readonly bytes: number }>(records: readonly R[]): readonly R[] {
-    let bytes = 0;
-    for (const [i, record] of records.entries()) {
-      bytes += record.bytes;
-      if (i > 0 && bytes > this.#engine.limits.commitBytes / 2) return records.slice(0, i);
-    }
-    return records;
   }
 }
 

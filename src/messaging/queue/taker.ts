@@ -81,6 +81,8 @@ export class Taker {
     let due = this.#quiet?.rings === rings ? this.#quiet.due : undefined;
     if (this.#quiet?.rings !== rings || (due !== undefined && due <= now)) {
       due = await this.#awaken(now);
+      // Somebody may have set the position.
+      this.#head = undefined;
       const limit = Math.min(room.jobs, this.#shelfMost(), this.#engine.limits.listEntries);
       ready = await Array.fromAsync(this.#engine.kv.list<true>({ prefix: ["ready"] }, { limit }));
       if (ready.length === 0) this.#quiet = { rings, due };

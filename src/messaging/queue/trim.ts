@@ -7,7 +7,10 @@ import type { LocalQueue } from "./local.ts";
  * begins at or after what was read.
  */
 export async function trimLane({ engine, lane }: LocalQueue): Promise<void> {
-  if (!lane.own) return;
+  if (!lane.own) {
+    await lane.forget?.();
+    return;
+  }
   const before = await neededFrom(engine);
   if (before > 0) await lane.engine.log.trim(lane.topic, before);
 }

@@ -42,9 +42,12 @@ export async function until(holds: () => Promise<boolean>): Promise<void> {
   }
 }
 
+/** Counts are not of one instant: a job that moves on may be missed, but not time and again. */
 export async function untilEmpty(queue: Pick<Queue<never>, "counts">): Promise<void> {
+  let empty = 0;
   await until(async () => {
     const { waiting, delayed, blocked, active } = await queue.counts();
-    return waiting + delayed + blocked + active === 0;
+    empty = waiting + delayed + blocked + active === 0 ? empty + 1 : 0;
+    return empty === 4;
   });
 }
