@@ -93,7 +93,7 @@ export interface AddManyOptions
 export interface FlowParent<T> {
   readonly data: T;
   readonly options?: Pick<AddOptions, "priority" | "headers">;
-  /** Jobs of this queue or others of the same engine. At most 40. */
+  /** Jobs of this queue or others of the same engine. At most 40; fewer where the engine's commits are small (a fifth of their operations). */
   readonly children: readonly FlowChild[];
   /** When a child fails for good: `"fail"` (default): the parent becomes a dead letter; `"run"`: it runs when all have ended, and sees which failed. */
   readonly onChildFailure?: "fail" | "run";
@@ -148,7 +148,7 @@ export interface QueueOptions<T = unknown> {
   readonly retry?: RetryOptions;
   /** Whether jobs that failed for good are kept as dead letters. Default true. */
   readonly deadLetter?: boolean;
-  /** Jobs with the same ordering key in flight at a time. 1 to 1000. Default 1: in order. */
+  /** Jobs with the same ordering key in flight at a time. 1 to 20. Default 1: in order. */
   readonly perKey?: number;
   /** Jobs in flight over all workers. Default: no limit. */
   readonly concurrency?: number;

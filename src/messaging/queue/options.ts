@@ -61,7 +61,7 @@ export function toSettings(engine: Engine, options: QueueOptions<never>): Settin
     schema,
     ...toRetry(options.retry ?? {}, engine.runtime.random),
     deadLetter,
-    perKey: whole(options.perKey ?? 1, "perKey", 1, 1000),
+    perKey: whole(options.perKey ?? 1, "perKey", 1, 20),
     concurrency:
       options.concurrency === undefined ? undefined : whole(options.concurrency, "concurrency", 1, 1_000_000),
     rate: rateLimit === undefined ? undefined : toRate(rateLimit),

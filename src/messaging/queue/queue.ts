@@ -123,7 +123,9 @@ class EngineQueue<T> implements Queue<T> {
     const { children, onChildFailure = "fail" } = parent;
     if (!Array.isArray(children) || children.length === 0)
       throw invalidArgument("parent.children", children, "an array of at least one child");
-    if (children.length > maxChildren) throw limitExceeded("parent.children", children.length, maxChildren, "children");
+    // Parent and children are one commit.
+    const most = Math.min(maxChildren, Math.floor((this.#engine.limits.operations - 12) / 5));
+    if (children.length > most) throw limitExceeded("parent.children", children.length, most, "children");
     if (onChildFailure !== "fail" && onChildFailure !== "run")
       throw invalidArgument("parent.onChildFailure", onChildFailure, '"fail" or "run"');
     const order = toOrder(parent.options ?? {});

@@ -3,6 +3,8 @@ import type { Engine, Transaction } from "../../engine/index.ts";
 import { type ChildState, keys, type StirKind, type StoredJob } from "./layout.ts";
 import { type Desk, placeReady, ring, writeEnd } from "./outcome.ts";
 
+/** Given to one key in one transaction at most. */
+const turnsAtOnce = 5;
 /** Looked at in one go at most. */
 const stirsAtOnce = 16;
 
@@ -41,13 +43,18 @@ async function turn(tx: Transaction, { settings }: Desk, key: string, now: numbe
   const turns = await count(tx.list({ prefix: ["turn", key] }, { limit: settings.perKey }));
   const free = settings.perKey - turns;
   if (free <= 0) return;
-  for await (const waiting of tx.list({ prefix: ["chain", key] }, { limit: free })) {
+  // A few at a time: another mark asks for the rest.
+  const most = Math.min(free, turnsAtOnce);
+  let given = 0;
+  for await (const waiting of tx.list({ prefix: ["chain", key] }, { limit: most })) {
+    given++;
     const [, , negative, id] = waiting.key as ["chain", string, number, string];
     tx.delete(waiting.key);
     tx.set(keys.turn(key, id), now);
     tx.set(keys.ready(-negative, now, id), true);
     ring(tx);
   }
+  if (given === turnsAtOnce && free > turnsAtOnce) tx.set(keys.stir("chain", key), true);
 }
 
 async function gather(tx: Transaction, desk: Desk, id: string, now: number): Promise<void> {

@@ -29,7 +29,7 @@ export interface Wait {
 
 type KnownHead = Head & { readonly version: Version | undefined };
 
-const maxPromoted = 30;
+const mostPromoted = 100;
 /** Records read ahead of what is taken. */
 const laneReadAhead = 1000;
 
@@ -101,11 +101,11 @@ export class Taker {
 
   /** Makes ready what is due, and what was waiting for its turn or for children. Returns when the next is due. */
   async #awaken(now: number): Promise<number | undefined> {
+    // Four operations each.
+    const limit = Math.min(mostPromoted, Math.floor((this.#engine.limits.operations - 2) / 4));
     for (;;) {
       while (await settleStirs(this.#engine, this.#desk, now));
-      const delayed = await Array.fromAsync(
-        this.#engine.kv.list<Delayed>({ prefix: ["delayed"] }, { limit: maxPromoted }),
-      );
+      const delayed = await Array.fromAsync(this.#engine.kv.list<Delayed>({ prefix: ["delayed"] }, { limit }));
       const awake = delayed.filter(({ key }) => (key[1] as number) <= now);
       if (awake.length === 0) return delayed[0]?.key[1] as number | undefined;
       await this.#promote(awake);
