@@ -17,14 +17,15 @@ export function pull<T>(source: PullSource<T>): AsyncIterableIterator<T> {
 
 class Pull<T> implements AsyncIterableIterator<T> {
   readonly #source: PullSource<T>;
-  readonly #end = Promise.withResolvers<IteratorResult<T>>();
+  /** How it ended from outside: by `return` or by the signal. */
+  #end: { readonly error?: unknown } | undefined;
+  /** Tells the `next` that waits that it has ended. */
+  #interrupt: (() => void) | undefined;
   #last: Promise<unknown> = Promise.resolve();
   #done = false;
 
   constructor(source: PullSource<T>) {
     this.#source = source;
-    // Nobody may be waiting when the source ends.
-    this.#end.promise.catch(() => {});
     source.signal?.addEventListener("abort", this.#onAbort, { once: true });
   }
 
@@ -36,7 +37,7 @@ class Pull<T> implements AsyncIterableIterator<T> {
 
   async return(): Promise<IteratorResult<T>> {
     this.#finish();
-    this.#end.resolve({ done: true, value: undefined });
+    this.#stop({});
     return { done: true, value: undefined };
   }
 
@@ -48,18 +49,32 @@ class Pull<T> implements AsyncIterableIterator<T> {
     if (this.#done) return { done: true, value: undefined };
     try {
       throwIfAborted(this.#source.signal);
-      const found = this.#source.next().then((value): IteratorResult<T> => ({ done: false, value }));
-      found.catch(() => {});
-      return await Promise.race([found, this.#end.promise]);
+      return await this.#found();
     } catch (error) {
       this.#finish();
       throw error;
     }
   }
 
-  readonly #onAbort = (): void => {
-    this.#end.reject(this.#source.signal?.reason);
-  };
+  /** No race against one lasting promise: it would keep everything that was ever found, for as long as the iterator lives. */
+  #found(): Promise<IteratorResult<T>> {
+    return new Promise((resolve, reject) => {
+      this.#interrupt = () => {
+        if (this.#end === undefined) return;
+        if ("error" in this.#end) reject(this.#end.error);
+        else resolve({ done: true, value: undefined });
+      };
+      this.#source.next().then((value) => resolve({ done: false, value }), reject);
+      this.#interrupt();
+    });
+  }
+
+  #stop(end: { readonly error?: unknown }): void {
+    this.#end ??= end;
+    this.#interrupt?.();
+  }
+
+  readonly #onAbort = (): void => this.#stop({ error: this.#source.signal?.reason });
 
   #finish(): void {
     if (this.#done) return;
