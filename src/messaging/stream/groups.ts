@@ -1,0 +1,116 @@
+import { invalidArgument } from "../../core/index.ts";
+import type { Engine, Offset } from "../../engine/index.ts";
+import type { From, GroupInfo, Groups, ParkedRecord, PartitionPosition } from "./contract.ts";
+import { fromStored, keys, type Parked, parkedTopic, partitionTopic } from "./layout.ts";
+import { assertFrom, text, whole } from "./options.ts";
+import { firstSince } from "./retention.ts";
+
+/** The offset that it means now, in a partition. */
+export async function offsetOf(engine: Engine, partition: number, from: From): Promise<Offset> {
+  const { first, next } = await engine.log.bounds(partitionTopic(partition));
+  if (from === "start") return first;
+  if (from === "end") return next;
+  if ("offset" in from) return Math.min(Math.max(first, from.offset), next);
+  return await firstSince(engine, partition, first, next, Number(from.time));
+}
+
+/** The groups of a stream from outside. */
+export class StreamGroups implements Groups {
+  readonly #engine: Engine;
+  readonly #partitions: number;
+
+  constructor(engine: Engine, partitions: number) {
+    this.#engine = engine;
+    this.#partitions = partitions;
+  }
+
+  async *list(): AsyncGenerator<string> {
+    for await (const { key } of this.#engine.kv.list({ prefix: ["groups"] })) yield String(key[1]);
+  }
+
+  async info(group: string): Promise<GroupInfo | undefined> {
+    text(group, "group");
+    if ((await this.#engine.kv.get(keys.group(group))) === undefined) return undefined;
+    const now = await this.#engine.now();
+    const details = await Promise.all(
+      Array.from({ length: this.#partitions }, (_, p) => this.#position(group, p, now)),
+    );
+    return {
+      name: group,
+      lag: details.reduce((sum, { lag }) => sum + lag, 0),
+      behindMs: Math.max(0, ...details.map(({ behindMs }) => behindMs)),
+      partitions: details.map(({ behindMs: _, ...position }) => position),
+    };
+  }
+
+  async seek(group: string, to: From, options: { readonly partition?: number } = {}): Promise<void> {
+    assertFrom(to);
+    await this.#assertKnown(group);
+    const { partition } = options;
+    const all = Array.from({ length: this.#partitions }, (_, p) => p);
+    const some = partition === undefined ? all : [whole(partition, "partition", 0, this.#partitions - 1)];
+    for (const each of some)
+      await this.#engine.kv.set(keys.position(group, each), await offsetOf(this.#engine, each, to));
+  }
+
+  async delete(group: string): Promise<void> {
+    await this.#assertKnown(group);
+    for (let partition = 0; partition < this.#partitions; partition++)
+      await this.#engine.kv.delete(keys.position(group, partition));
+    const { next } = await this.#engine.log.bounds(parkedTopic(group));
+    if (next > 0) await this.#engine.log.trim(parkedTopic(group), next);
+    await this.#engine.kv.delete(keys.group(group));
+  }
+
+  async *parked(group: string): AsyncGenerator<ParkedRecord> {
+    for await (const records of this.#parkedPages(group))
+      for (const { value } of records) {
+        const [partition, offset, time, record, error] = value;
+        yield { ...fromStored(partition, offset, time, record), error };
+      }
+  }
+
+  async redrive(group: string): Promise<number> {
+    await this.#assertKnown(group);
+    let total = 0;
+    for await (const records of this.#parkedPages(group)) {
+      for (const { offset, value } of records) {
+        await this.#engine.log.append(partitionTopic(value[0]), [value[3]]);
+        await this.#engine.log.trim(parkedTopic(group), offset + 1);
+        total++;
+      }
+    }
+    return total;
+  }
+
+  async *#parkedPages(group: string) {
+    text(group, "group");
+    const { next } = await this.#engine.log.bounds(parkedTopic(group));
+    for (let from = 0; from < next; ) {
+      const records = await this.#engine.log.read<Parked>(parkedTopic(group), { from });
+      const last = records.at(-1);
+      if (last === undefined) return;
+      yield records.filter(({ offset }) => offset < next);
+      from = last.offset + 1;
+    }
+  }
+
+  async #position(
+    group: string,
+    partition: number,
+    now: number,
+  ): Promise<PartitionPosition & { readonly behindMs: number }> {
+    const entry = await this.#engine.kv.get<number>(keys.position(group, partition));
+    const { first, next } = await this.#engine.log.bounds(partitionTopic(partition));
+    const at = Math.max(first, entry?.value ?? first);
+    const [oldest] = at < next ? await this.#engine.log.read(partitionTopic(partition), { from: at, limit: 1 }) : [];
+    const behindMs = oldest ? Math.max(0, now - oldest.time) : 0;
+    return { partition, position: entry?.value, lag: Math.max(0, next - at), behindMs };
+  }
+
+  async #assertKnown(group: string): Promise<void> {
+    text(group, "group");
+    if ((await this.#engine.kv.get(keys.group(group))) === undefined)
+      throw invalidArgument("group", group, "a group that exists");
+  }
+}

@@ -1,0 +1,22 @@
+/** Streams: records in partitions, consumed in order by groups, whose positions commit with their effects. */
+export type { BatchMessage } from "./channels.ts";
+export type {
+  AppendedRecord,
+  AppendOptions,
+  BatchContext,
+  BatchHandler,
+  ConsumeOptions,
+  From,
+  GroupInfo,
+  Groups,
+  ParkedRecord,
+  PartitionPosition,
+  ReadStreamOptions,
+  RecordInput,
+  Retention,
+  Stream,
+  StreamConsumer,
+  StreamOptions,
+  StreamRecord,
+} from "./contract.ts";
+export { createStream } from "./stream.ts";

@@ -1,0 +1,149 @@
+import assert from "node:assert/strict";
+import { sleep } from "../../../core/index.ts";
+import type { Engine } from "../../../engine/index.ts";
+import type { Scenario, SimulatedClient, SimulatedNode, World } from "../../../simulation/index.ts";
+import { type BatchContext, createStream, type Stream, type StreamRecord } from "../index.ts";
+
+/**
+ * Clients append records of a few keys; the members of a group copy them into another stream, and note each record. Members fail, come and go, die, stand still beyond the time to live
+ * of their lease, or are cut off; partitions change hands all the time.
+ *
+ * Invariants: each record takes effect at most once, and in the order of its partition; the copy of a key is a prefix of what was appended under it. Afterwards every record has
+ * taken effect exactly once, and the copy is complete.
+ */
+export const stream: Scenario = {
+  name: "stream",
+  faults: ["engine", "network", "process", "clock", "code"],
+  nodes: { member: { count: 3, start: consume } },
+  workload: { clients: 3, operations: 24, think: 600, setup, operation },
+  budget: { faults: "25s", heal: "150s" },
+  invariants: {
+    "records take effect once at most, in the order of their partition": inOrder,
+  },
+  eventually: {
+    "every record has taken effect, and the copy is complete": complete,
+  },
+};
+
+const partitions = 4;
+const group = "copiers";
+
+function open(engine: Engine): { readonly source: Stream<string>; readonly copy: Stream<string> } {
+  return {
+    source: createStream<string>(engine, "source", { partitions }),
+    copy: createStream<string>(engine, "copy", { partitions: 2 }),
+  };
+}
+
+function setup({ state }: World): void {
+  state.set("appended", new Set());
+  state.set("number", 0);
+}
+
+function consume(node: SimulatedNode): void {
+  const { engine, runtime } = node;
+  const { source, copy } = open(engine);
+  void (async () => {
+    for (;;) {
+      const consumer = source.consume(group, (records, context) => handle(node, copy, records, context), {
+        batch: 5,
+        lease: "2s",
+        drain: "500ms",
+        retry: { attempts: 1000, base: 20, cap: 500 },
+      });
+      await sleep(runtime, 1000 + runtime.random.next() * 10_000);
+      await consumer.close();
+    }
+  })();
+}
+
+async function handle(
+  { runtime }: SimulatedNode,
+  copy: Stream<string>,
+  records: readonly StreamRecord<string>[],
+  { tx, signal, partition }: BatchContext,
+): Promise<void> {
+  const { random } = runtime;
+  if (random.next() < 0.2) await sleep(runtime, random.next() * (random.next() < 0.1 ? 4000 : 100), { signal });
+  if (random.next() < 0.1) throw new Error("flaky");
+  tx.append(
+    ["effects", partition],
+    records.map(({ value }) => value),
+  );
+  await copy.appendMany(
+    records.map(({ value, key }) => ({ value, ...(key !== undefined && { key }) })),
+    { tx },
+  );
+  if (random.next() < 0.1) throw new Error("flaky after its writes");
+}
+
+async function operation(client: SimulatedClient): Promise<void> {
+  const { engine, runtime, state } = client;
+  const { random } = runtime;
+  const { source } = (state.get(`streams ${client.name}`) ?? open(engine)) as ReturnType<typeof open>;
+  if (!state.has(`streams ${client.name}`)) state.set(`streams ${client.name}`, { source });
+  const appended = state.get("appended") as Set<string>;
+  const values = Array.from({ length: 1 + Math.floor(random.next() * 4) }, () => {
+    const number = state.get("number") as number;
+    state.set("number", number + 1);
+    return `${number}/${client.name}`;
+  });
+  const key = random.next() < 0.8 ? { key: `k${Math.floor(random.next() * 5)}` } : {};
+  if (random.next() < 0.3) {
+    await engine.transact(async (tx) => {
+      tx.set(["told", client.name], values.length);
+      await source.appendMany(
+        values.map((value) => ({ value, ...key })),
+        { tx },
+      );
+    });
+  } else if (values.length > 2) await source.appendMany(values.map((value) => ({ value, ...key })));
+  else await Promise.all(values.map((value) => source.append(value, key)));
+  for (const value of values) appended.add(value);
+}
+
+async function all(engine: Engine, topic: readonly (string | number)[]): Promise<unknown[]> {
+  const values: unknown[] = [];
+  for (;;) {
+    const records = await engine.log.read([...topic], { from: values.length });
+    if (records.length === 0) return values;
+    values.push(...records.map(({ value }) => value));
+  }
+}
+
+async function inOrder({ engine }: World): Promise<void> {
+  const scope = engine.scope("stream", "source");
+  for (let partition = 0; partition < partitions; partition++) {
+    const effects = await all(engine, ["effects", partition]);
+    const records = (await all(scope, ["partition", partition])).map((record) => (record as [string])[0]);
+    assert.deepEqual(
+      effects,
+      records.slice(0, effects.length),
+      `the effects of partition ${partition} are no prefix of it`,
+    );
+    const position = (await scope.kv.get<number>(["position", group, partition]))?.value ?? 0;
+    assert.equal(effects.length, position, `partition ${partition} stands at ${position}`);
+  }
+}
+
+async function complete(world: World): Promise<boolean> {
+  const { engine, state } = world;
+  const effects = new Set<unknown>();
+  for (let partition = 0; partition < partitions; partition++)
+    for (const value of await all(engine, ["effects", partition])) effects.add(value);
+  const copied = new Set<unknown>();
+  for (const partition of [0, 1])
+    for (const record of await all(engine.scope("stream", "copy"), ["partition", partition]))
+      copied.add((record as [string])[0]);
+  for (const value of state.get("appended") as Set<string>) {
+    assert.ok(effects.has(value), `${value} has had no effect`);
+    assert.ok(copied.has(value), `${value} was not copied`);
+  }
+  const scope = engine.scope("stream", "source");
+  for (let partition = 0; partition < partitions; partition++) {
+    const { next } = await scope.log.bounds(["partition", partition]);
+    const position = (await scope.kv.get<number>(["position", group, partition]))?.value ?? 0;
+    assert.equal(position, next, `partition ${partition} is not consumed`);
+  }
+  return true;
+}
