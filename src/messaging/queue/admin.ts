@@ -1,8 +1,9 @@
 import { refuseUnknown, sleep, toMilliseconds } from "../../core/index.ts";
-import type { Engine, Entry, Transaction } from "../../engine/index.ts";
+import type { Engine, Transaction } from "../../engine/index.ts";
 import type { Counts, DeadLetters, JobInfo, ListedState } from "./contract.ts";
-import { cancelsTopic, type DeadJob, type Delayed, type Head, keys, type StoredJob } from "./layout.ts";
-import { countJobs, describe, listDead, listJobs } from "./listing.ts";
+import { bytesOfJob, fitting } from "./fitting.ts";
+import { cancelsTopic, type Death, type Delayed, type Head, keys, type StoredJob } from "./layout.ts";
+import { countJobs, type DeadLetter, describe, listDead, listJobs, pageOf, readDead } from "./listing.ts";
 import type { LocalQueue } from "./local.ts";
 import { type Location, locate } from "./locate.ts";
 import { whole } from "./options.ts";
@@ -126,7 +127,8 @@ export class Admin<T> implements DeadLetters<T> {
     let window = 0;
     for await (const page of this.#deadPages(ids, signal)) {
       for (let i = 0; i < page.length; ) {
-        const some = page.slice(i, i + Math.min(this.#most(), limit - window));
+        const most = Math.min(this.#most(), limit - window);
+        const some = fitting(page.slice(i, i + most), this.#engine.limits, most, ({ job }) => bytesOfJob(job));
         total += await this.#redrive(some);
         i += some.length;
         window += some.length;
@@ -144,7 +146,7 @@ export class Admin<T> implements DeadLetters<T> {
     if (entry === undefined) return false;
     const outcome = await this.#engine.kv.tryCommit({
       checks: [{ key: entry.key, version: entry.version }],
-      mutations: [{ delete: entry.key }],
+      mutations: [{ delete: entry.key }, { delete: keys.job(id) }],
     });
     return outcome.ok;
   }
@@ -237,10 +239,11 @@ export class Admin<T> implements DeadLetters<T> {
   async #purgeDead(signal: AbortSignal | undefined): Promise<number> {
     let total = 0;
     for await (const page of this.#deadPages(undefined, signal)) {
-      const { operations } = this.#engine.limits;
-      for (let i = 0; i < page.length; i += operations) {
-        const some = page.slice(i, i + operations);
-        await this.#engine.kv.commit({ mutations: some.map(({ key }) => ({ delete: key })) });
+      const most = Math.floor(this.#engine.limits.operations / 2);
+      for (let i = 0; i < page.length; i += most) {
+        const some = page.slice(i, i + most);
+        const mutations = some.flatMap(({ id }) => [{ delete: keys.dead(id) }, { delete: keys.job(id) }]);
+        await this.#engine.kv.commit({ mutations });
         total += some.length;
       }
     }
@@ -250,28 +253,31 @@ export class Admin<T> implements DeadLetters<T> {
   async *#deadPages(
     ids: readonly string[] | undefined,
     signal: AbortSignal | undefined,
-  ): AsyncGenerator<readonly Entry<DeadJob>[]> {
+  ): AsyncGenerator<readonly DeadLetter[]> {
     if (ids === undefined) {
       yield* listDead(this.#engine, signal);
       return;
     }
-    const { operations } = this.#engine.limits;
-    for (let i = 0; i < ids.length; i += operations) {
-      const entries = await this.#engine.kv.getMany<DeadJob>(ids.slice(i, i + operations).map(keys.dead));
-      yield entries.filter((entry) => entry !== undefined);
+    const most = pageOf(this.#engine);
+    for (let i = 0; i < ids.length; i += most) {
+      const entries = await this.#engine.kv.getMany<Death>(ids.slice(i, i + most).map(keys.dead));
+      yield await readDead(
+        this.#engine,
+        entries.filter((entry) => entry !== undefined),
+      );
     }
   }
 
   /** Those that are still there. */
-  async #redrive(entries: readonly Entry<DeadJob>[]): Promise<number> {
+  async #redrive(entries: readonly DeadLetter[]): Promise<number> {
     const now = await this.#local.leases.now();
     await using open = this.#engine.begin();
     const { tx } = open;
-    for (const { key, version, value } of entries) {
-      const { reason: _, died: __, deaths: ___, dedupe: ____, expires: _____, children: ______, ...job } = value;
-      tx.check({ key, version });
-      tx.delete(key);
-      placeNew(tx, key[1] as string, { ...job, failures: 0 }, now);
+    for (const { id, version, job } of entries) {
+      const { deaths: _, dedupe: __, expires: ___, children: ____, ...anew } = job;
+      tx.check({ key: keys.dead(id), version });
+      tx.delete(keys.dead(id));
+      placeNew(tx, id, { ...anew, failures: 0 }, now);
     }
     if (await open.commit()) {
       this.#local.ring();

@@ -6,7 +6,8 @@ import type { Settings } from "./options.ts";
 import type { Outcome } from "./outcome.ts";
 import { defaultVerdict, toPause } from "./verdicts.ts";
 
-const maxMessage = 1000;
+/** Characters; ten failures and the headers fit into what a job has beside its data. */
+const maxMessage = 500;
 
 /** An error as it is kept with a job. */
 export function toFailure(error: unknown, attempt: number, at: number): Failure {

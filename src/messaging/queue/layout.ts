@@ -10,7 +10,7 @@ import type { Topic } from "../../engine/index.ts";
  * | topic `["lane"]` | `LaneRecord` | plain jobs in the order of their adding |
  * | `["head"]` | `Head` | the first record of the lane that nobody has taken |
  * | `["skip", offset]` | true | a record of the lane, not taken yet, that is cancelled |
- * | `["job", id]` | `StoredJob` | a job of the shelf, from its adding (or first failure) to its end |
+ * | `["job", id]` | `StoredJob` | a job of the shelf, from its adding (or first failure) to its end, or for as long as it is a dead letter |
  * | `["ready", -priority, since, id]` | true | may be taken, in this order |
  * | `["delayed", due, id]` | `Delayed` | becomes ready when due, or joins those of its key |
  * | `["chain", key, -priority, id]` | true | waits for its turn among the jobs of its ordering key |
@@ -19,7 +19,7 @@ import type { Topic } from "../../engine/index.ts";
  * | `["stir", kind, name]` | true | something changed for this key (`chain`) or parent (`parent`): see what may become ready |
  * | `["claim", lease, n]` | `ClaimValue` | jobs taken by the process with this lease |
  * | `["done", lease, n]` | bits | those of them that are settled; one bit each, added blindly |
- * | `["dead", id]` | `DeadJob` | dead letters |
+ * | `["dead", id]` | `Death` | marks a job of the shelf as a dead letter |
  * | `["finished", id]` | `FinishedJob` | results and what is kept of finished jobs, for a time |
  * | `["progress", id]` | any | the latest progress told by a handler |
  * | `["dedupe", key]` | id | a deduplication key in use |
@@ -136,10 +136,12 @@ export type ClaimValue =
   | { readonly shelf: readonly string[] }
   | { readonly inline: readonly LaneRecord[]; readonly at: number };
 
-export interface DeadJob extends StoredJob {
+export interface Death {
   readonly reason: DeadReason;
   readonly died: number;
 }
+
+export type DeadJob = StoredJob & Death;
 
 /** Why a job became a dead letter: its attempts were used up, its handler parked it, it was not begun in time, or a child failed. */
 export type DeadReason = "attempts" | "parked" | "expired" | "child";

@@ -1,5 +1,5 @@
 import { invalidArgument, refuseUnknown } from "../../core/index.ts";
-import type { Engine, Entry } from "../../engine/index.ts";
+import type { Engine, Entry, Version } from "../../engine/index.ts";
 import { hasBit } from "./claim.ts";
 import type { Counts, JobInfo, ListedState } from "./contract.ts";
 import type { Lane } from "./lane.ts";
@@ -7,6 +7,7 @@ import {
   type ChildState,
   type ClaimValue,
   type DeadJob,
+  type Death,
   type FinishedJob,
   type Head,
   keys,
@@ -75,8 +76,8 @@ const sources: Readonly<Record<ListedState, Source>> = {
     }
   },
   async *dead({ engine }, signal) {
-    for await (const entries of listDead(engine, signal))
-      for (const { key, value } of entries) yield fromDead(key[1] as string, value);
+    for await (const dead of listDead(engine, signal))
+      for (const { id, job, death } of dead) yield fromDead(id, { ...job, ...death });
   },
   async *finished({ engine }, signal) {
     for await (const { key, value } of engine.kv.list<FinishedJob>({ prefix: ["finished"] }, readOptions(signal)))
@@ -84,19 +85,41 @@ const sources: Readonly<Record<ListedState, Source>> = {
   },
 };
 
+/** A dead letter as it was read. */
+export interface DeadLetter {
+  readonly id: string;
+  readonly job: StoredJob;
+  readonly death: Death;
+  /** Of its mark. */
+  readonly version: Version;
+}
+
 /** Dead letters, in pages; those that are added meanwhile are not waited for. */
 export async function* listDead(
   engine: Engine,
   signal: AbortSignal | undefined,
-): AsyncGenerator<readonly Entry<DeadJob>[]> {
-  let entries: Entry<DeadJob>[] = [];
-  for await (const entry of engine.kv.list<DeadJob>({ prefix: ["dead"] }, readOptions(signal))) {
+): AsyncGenerator<readonly DeadLetter[]> {
+  let entries: Entry<Death>[] = [];
+  for await (const entry of engine.kv.list<Death>({ prefix: ["dead"] }, readOptions(signal))) {
     entries.push(entry);
-    if (entries.length < page) continue;
-    yield entries;
+    if (entries.length < pageOf(engine)) continue;
+    yield await readDead(engine, entries);
     entries = [];
   }
-  if (entries.length > 0) yield entries;
+  if (entries.length > 0) yield await readDead(engine, entries);
+}
+
+/** The jobs of these marks; what is gone meanwhile is left out. */
+export async function readDead(engine: Engine, entries: readonly Entry<Death>[]): Promise<DeadLetter[]> {
+  const jobs = await engine.kv.getMany<StoredJob>(entries.map(({ key }) => keys.job(key[1] as string)));
+  return entries.flatMap(({ key, value, version }, i) => {
+    const job = jobs[i]?.value;
+    return job === undefined ? [] : [{ id: key[1] as string, job, death: value, version }];
+  });
+}
+
+export function pageOf({ limits }: Engine): number {
+  return Math.min(page, limits.operations);
 }
 
 async function* onShelf(
@@ -117,7 +140,7 @@ async function* onShelf(
   };
   for await (const { key } of engine.kv.list({ prefix: [shelf] }, readOptions(signal))) {
     ids.push(key.at(-1) as string);
-    if (ids.length === page) yield* read();
+    if (ids.length === pageOf(engine)) yield* read();
   }
   if (ids.length > 0) yield* read();
 }

@@ -5,6 +5,7 @@ import { fromRecord, type Lane } from "./lane.ts";
 import {
   type ClaimValue,
   type DeadJob,
+  type Death,
   type FinishedJob,
   type Head,
   keys,
@@ -35,7 +36,7 @@ export async function locate(local: Pick<LocalQueue, "engine" | "lane">, id: str
 async function look({ engine, lane }: Pick<LocalQueue, "engine" | "lane">, id: string): Promise<Location | undefined> {
   const [finished, dead, stored] = await engine.kv.getMany([keys.finished(id), keys.dead(id), keys.job(id)]);
   if (finished) return { in: "finished", finished: finished.value as FinishedJob };
-  if (dead) return { in: "dead", dead: dead.value as DeadJob };
+  if (dead && stored) return { in: "dead", dead: { ...(stored.value as StoredJob), ...(dead.value as Death) } };
   if (stored) return await onShelf(engine, id, stored.value as StoredJob);
   return (await inClaims(engine, id)) ?? (await inLane(engine, lane, id));
 }

@@ -82,7 +82,7 @@ export function toSettings(engine: Engine, options: QueueOptions<never>): Settin
 }
 
 /** What a stored job holds besides data and headers: ids, keys, and a history of failures. */
-const jobOverhead = 24 * 1024;
+const jobOverhead = 32 * 1024;
 const maxHeaderBytes = 8 * 1024;
 
 function toRetry(given: RetryOptions, random: Random): Pick<Settings, "attempts" | "backoff"> {

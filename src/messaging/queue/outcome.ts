@@ -3,6 +3,7 @@ import type { Slot } from "./claim.ts";
 import {
   type ChildState,
   type DeadReason,
+  type Death,
   type Delayed,
   type Failure,
   type FinishedJob,
@@ -115,13 +116,13 @@ export function writeEnd(
   now: number,
 ): void {
   const { id, job } = slot;
-  if (slot.stored) tx.delete(keys.job(id));
-  if (slot.progressed) tx.delete(keys.progress(id));
-  releaseHolds(tx, id, job);
   if (end.kind === "dead" && desk.settings.deadLetter) {
     const { due: _, ...rest } = withFailure({ ...job, failures: job.failures + 1 }, end.failure);
-    tx.set(keys.dead(id), { ...rest, reason: end.reason, died: now });
-  }
+    tx.set(keys.job(id), rest);
+    tx.set(keys.dead(id), { reason: end.reason, died: now } satisfies Death);
+  } else if (slot.stored) tx.delete(keys.job(id));
+  if (slot.progressed) tx.delete(keys.progress(id));
+  releaseHolds(tx, id, job);
   if (job.parent) writeChild(tx, desk, job.parent, id, end);
   // What is known of its children goes when the mark is settled.
   if (job.children !== undefined) {

@@ -21,6 +21,11 @@ import { placeNew } from "./outcome.ts";
 import { slotOf } from "./taker.ts";
 import type { QueueWorker } from "./worker.ts";
 
+interface Sized {
+  readonly record: LaneRecord;
+  readonly bytes: number;
+}
+
 /** Bytes besides the data in a record. */
 const recordOverhead = 64;
 
@@ -34,7 +39,7 @@ export class Producer {
   readonly #ids: Ids;
   /** The engine's clock less this process's, as of the latest look. */
   #skew = 0;
-  readonly #batcher: Batcher<LaneRecord>;
+  readonly #batcher: Batcher<Sized>;
 
   constructor(local: LocalQueue<QueueWorker>, settings: Settings) {
     this.#engine = local.engine;
@@ -63,7 +68,9 @@ export class Producer {
     signal: AbortSignal | undefined,
   ): Promise<Added> {
     const id = this.nextId();
-    await this.#batcher.add(headers ? [id, data, headers] : [id, data], bytes + recordOverhead, signal);
+    const record: LaneRecord = headers ? [id, data, headers] : [id, data];
+    const size = bytes + recordOverhead;
+    await this.#batcher.add({ record, bytes: size }, size, signal);
     return { id };
   }
 
@@ -72,7 +79,8 @@ export class Producer {
     records: readonly { readonly record: LaneRecord; readonly bytes: number }[],
     signal?: AbortSignal,
   ): Promise<void> {
-    await this.#batcher.addAll(records, signal);
+    const sized = records.map((record) => ({ record, bytes: record.bytes }));
+    await this.#batcher.addAll(sized, signal);
   }
 
   /** As part of a transaction: `tx` is of the queue's scope. */
@@ -141,12 +149,23 @@ export class Producer {
     if (maxWaiting !== undefined) tx.add(keys.waiting, jobs, { ceiling: maxWaiting });
   }
 
-  async #commitPending(records: readonly LaneRecord[]): Promise<void> {
+  async #commitPending(sized: readonly Sized[]): Promise<void> {
+    const records = sized.map(({ record }) => record);
     const worker = this.#hungry();
-    const direct = worker ? Math.min(records.length, worker.appetite, slotsPerClaim) : 0;
+    const direct = worker ? this.#portion(sized, Math.min(worker.appetite, slotsPerClaim)) : 0;
     if (worker?.lease && direct > 0 && (await this.#handOver(worker, records.slice(0, direct), records.slice(direct))))
       return;
     await this.#commitLane(records, undefined);
+  }
+
+  /** How many from the beginning one claim holds. */
+  #portion(sized: readonly Sized[], most: number): number {
+    let count = 0;
+    for (let bytes = 0; count < sized.length && count < most; count++) {
+      bytes += sized[count]?.bytes ?? 0;
+      if (bytes > this.#engine.limits.valueBytes / 2) break;
+    }
+    return count;
   }
 
   /** A worker that has found the queue empty, in this process; none where limits hold that only claims keep. */

@@ -1,6 +1,7 @@
 import type { Engine, Entry, LogRecord } from "../../engine/index.ts";
 import { bitOf, Claim, hasBit, type Slot } from "./claim.ts";
 import { spent } from "./failures.ts";
+import { bytesOfJob, fitting } from "./fitting.ts";
 import { fromRecord, type Lane } from "./lane.ts";
 import { type ClaimValue, type Failure, keys, type StoredJob } from "./layout.ts";
 import type { LocalQueue } from "./local.ts";
@@ -44,7 +45,7 @@ export async function recoverClaim(
     const left = await unsettled(local, claimed as Entry<ClaimValue>, (done?.value as number | undefined) ?? 0, lease);
     const most = Math.max(1, Math.floor((engine.limits.operations - 10) / operationsEach));
     const now = await leases.now();
-    const some = left.slice(0, most);
+    const some = fitting(left, engine.limits, most, ({ job }) => bytesOfJob(job));
     const cancelled = await engine.kv.getMany(some.map(({ id }) => keys.cancelled(id)));
     await using open = engine.begin();
     const { tx } = open;

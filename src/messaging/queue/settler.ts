@@ -1,7 +1,8 @@
 import { patiently } from "../../coordination/lease/index.ts";
-import { isAshlarError, LeaseLostError, sleep } from "../../core/index.ts";
+import { encodeValue, isAshlarError, LeaseLostError, sleep } from "../../core/index.ts";
 import type { Engine, Transaction } from "../../engine/index.ts";
 import { bitOf, type Claim, type Slot } from "./claim.ts";
+import { bytesOfJob, fitting } from "./fitting.ts";
 import { type Desk, type Outcome, writeOutcome } from "./outcome.ts";
 
 /** What a settlement costs at most: ten operations of its outcome, and its share of the claim's. */
@@ -50,7 +51,7 @@ export class Settler {
   /** Resolves with whether it was recorded; false: the job was not ours any more. */
   settle(slot: Slot, outcome: Outcome): Promise<boolean> {
     return new Promise((settled) => {
-      this.#items.push({ slot, outcome, bytes: bytesOf(outcome), settled });
+      this.#items.push({ slot, outcome, bytes: bytesOf(slot, outcome), settled });
       this.#running ??= this.#run();
     });
   }
@@ -110,15 +111,9 @@ export class Settler {
   }
 
   #takeItems(): Item[] {
-    const most = this.#most();
-    let bytes = 0;
-    let count = 0;
-    while (count < this.#items.length && count < most) {
-      bytes += (this.#items[count] as Item).bytes;
-      if (count > 0 && bytes > this.#engine.limits.commitBytes / 4) break;
-      count++;
-    }
-    return this.#items.splice(0, count);
+    const part = fitting(this.#items, this.#engine.limits, this.#most(), ({ bytes }) => bytes);
+    this.#items.splice(0, part.length);
+    return [...part];
   }
 
   async #commit(given: readonly Item[], closing: readonly Claim[]): Promise<void> {
@@ -197,8 +192,9 @@ export class Settler {
   }
 }
 
-function bytesOf(outcome: Outcome): number {
-  return outcome.kind === "done" ? 64 : 1024;
+function bytesOf({ job }: Slot, outcome: Outcome): number {
+  if (outcome.kind === "done") return outcome.result === undefined ? 64 : 64 + encodeValue(outcome.result).length;
+  return outcome.kind === "end" ? 4096 : bytesOfJob(job);
 }
 
 const lost = new WeakSet<Error>();

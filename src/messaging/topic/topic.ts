@@ -37,8 +37,8 @@ import { TopicSubscriber } from "./subscriber.ts";
 import { TopicSubscription } from "./subscription.ts";
 import { trimTopic } from "./trim.ts";
 
-/** What a record holds besides the data. */
-const recordOverhead = 10 * 1024;
+/** What a subscription keeps of an event that has failed, besides the data. */
+const recordOverhead = 48 * 1024;
 /** A publisher looks after the retention once in so many events. */
 const trimEvery = 10_000;
 

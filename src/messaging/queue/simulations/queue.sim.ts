@@ -227,14 +227,11 @@ async function allEnded(world: World): Promise<boolean> {
   const effects = await effectsOf(world);
   const dead = new Set<string>();
   for (const name of ["main", "limited"])
-    for await (const { value } of world.engine.kv.list<{ data: Task; reason: string }>({
-      prefix: ["queue", name, "dead"],
-    })) {
-      assert.ok(
-        value.data.kind === "poison" || (value.reason === "child" && cancelledChild(cancelled, value.data)),
-        `${value.data.name} is a dead letter: ${value.reason}`,
-      );
-      dead.add(value.data.name);
+    for await (const { data, reason } of createQueue<Task>(world.engine, name).deadLetters.list()) {
+      const task = data as Task;
+      const isRight = task.kind === "poison" || (reason === "child" && cancelledChild(cancelled, task));
+      assert.ok(isRight, `${task.name} is a dead letter: ${reason}`);
+      dead.add(task.name);
     }
   for (const [name, { kind }] of added) {
     if (cancelled.has(name) || [...cancelled].some((each) => name.startsWith(`${each}/`))) continue;
@@ -257,6 +254,7 @@ async function nothingLeft({ engine }: World): Promise<boolean> {
     for await (const { key, value } of scope.kv.list({ prefix: [] })) {
       if (["head", "bell", "dead", "cancelled"].includes(String(key[0]))) continue;
       if ((key[0] === "running" || key[0] === "waiting") && value === 0) continue;
+      if (key[0] === "job" && (await scope.kv.get(["dead", String(key[1])])) !== undefined) continue;
       // Claims that are held empty for a late commit go with their lease.
       if (key[0] === "claim" && (value as { shelf?: unknown[] }).shelf?.length === 0) continue;
       left.push(`${name} ${JSON.stringify(key)}`);
