@@ -1,9 +1,9 @@
 import { invalidArgument } from "../../core/index.ts";
-import type { Engine, Offset } from "../../engine/index.ts";
+import type { Engine, Offset, Transaction } from "../../engine/index.ts";
 import type { From, GroupInfo, Groups, ParkedRecord, PartitionPosition } from "./contract.ts";
-import { fromStored, keys, type Parked, parkedTopic, partitionTopic } from "./layout.ts";
+import { fromStored, keys, type Parked, parkedTopic, partitionTopic, type StoredRecord } from "./layout.ts";
 import { assertFrom, text, whole } from "./options.ts";
-import { firstSince } from "./retention.ts";
+import { bytesOf, firstSince } from "./retention.ts";
 
 /** The offset that it means now, in a partition. */
 export async function offsetOf(engine: Engine, partition: number, from: From): Promise<Offset> {
@@ -14,14 +14,25 @@ export async function offsetOf(engine: Engine, partition: number, from: From): P
   return await firstSince(engine, partition, first, next, Number(from.time));
 }
 
+/** Appends records within a transaction, as the stream does. */
+type WriteRecords = (
+  tx: Transaction,
+  records: readonly { readonly partition: number; readonly record: StoredRecord }[],
+) => void;
+
+/** Records of one commit of a redrive. */
+const redrivePage = 50;
+
 /** The groups of a stream from outside. */
 export class StreamGroups implements Groups {
   readonly #engine: Engine;
   readonly #partitions: number;
+  readonly #write: WriteRecords;
 
-  constructor(engine: Engine, partitions: number) {
+  constructor(engine: Engine, partitions: number, write: WriteRecords) {
     this.#engine = engine;
     this.#partitions = partitions;
+    this.#write = write;
   }
 
   async *list(): AsyncGenerator<string> {
@@ -59,6 +70,7 @@ export class StreamGroups implements Groups {
       await this.#engine.kv.delete(keys.position(group, partition));
     const { next } = await this.#engine.log.bounds(parkedTopic(group));
     if (next > 0) await this.#engine.log.trim(parkedTopic(group), next);
+    await this.#engine.kv.delete(keys.redriven(group));
     await this.#engine.kv.delete(keys.group(group));
   }
 
@@ -72,21 +84,44 @@ export class StreamGroups implements Groups {
 
   async redrive(group: string): Promise<number> {
     await this.#assertKnown(group);
-    let total = 0;
-    for await (const records of this.#parkedPages(group)) {
-      for (const { offset, value } of records) {
-        await this.#engine.log.append(partitionTopic(value[0]), [value[3]]);
-        await this.#engine.log.trim(parkedTopic(group), offset + 1);
-        total++;
-      }
+    const topic = parkedTopic(group);
+    const { next } = await this.#engine.log.bounds(topic);
+    for (let total = 0; ; ) {
+      // The mark moves in the commit that appends: a redrive that dies, or two at once, append nothing twice.
+      const done = await this.#engine.transact(async (tx) => {
+        const from = (await tx.get<Offset>(keys.redriven(group))) ?? 0;
+        const page = await this.#engine.log.read<Parked>(topic, { from, limit: redrivePage });
+        const some = this.#fitting(page.filter(({ offset }) => offset < next));
+        const last = some.at(-1);
+        if (last === undefined) return undefined;
+        this.#write(
+          tx,
+          some.map(({ value: [partition, , , record] }) => ({ partition, record })),
+        );
+        tx.set(keys.redriven(group), last.offset + 1);
+        return { to: last.offset + 1, count: some.length };
+      });
+      if (done === undefined) return total;
+      total += done.count;
+      await this.#engine.log.trim(topic, done.to);
     }
-    return total;
+  }
+
+  /** As many from the beginning as one commit holds. */
+  #fitting<R extends { readonly value: Parked }>(records: readonly R[]): readonly R[] {
+    let bytes = 0;
+    const end = records.findIndex(({ value }, i) => {
+      bytes += bytesOf(value[3]);
+      return i > 0 && bytes > this.#engine.limits.commitBytes / 2;
+    });
+    return end < 0 ? records : records.slice(0, end);
   }
 
   async *#parkedPages(group: string) {
     text(group, "group");
     const { next } = await this.#engine.log.bounds(parkedTopic(group));
-    for (let from = 0; from < next; ) {
+    const redriven = (await this.#engine.kv.get<Offset>(keys.redriven(group)))?.value ?? 0;
+    for (let from = redriven; from < next; ) {
       const records = await this.#engine.log.read<Parked>(parkedTopic(group), { from });
       const last = records.at(-1);
       if (last === undefined) return;

@@ -12,6 +12,7 @@ import type { StreamRecord } from "./contract.ts";
  * | `["groups", group]` | true | the groups that there are |
  * | `["position", group, p]` | offset | the first record that the group has not consumed; commits with what its handler wrote |
  * | topic `["parked", group]` | `Parked` | records kept aside |
+ * | `["redriven", group]` | offset | records kept aside before it have been appended again; commits with them |
  * | `["appended", p]` | bytes | of all records ever appended; only with a retention by bytes |
  * | `["trimmed", p]` | `Trimmed` | how far and how many bytes of it were trimmed; only with a retention by bytes |
  *
@@ -23,6 +24,7 @@ export const keys = {
   partitions: ["partitions"] as Key,
   group: (group: string): Key => ["groups", group],
   position: (group: string, partition: number): Key => ["position", group, partition],
+  redriven: (group: string): Key => ["redriven", group],
   appended: (partition: number): Key => ["appended", partition],
   trimmed: (partition: number): Key => ["trimmed", partition],
 };

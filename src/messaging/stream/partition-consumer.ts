@@ -6,6 +6,7 @@ import type { BatchHandler, StreamRecord } from "./contract.ts";
 import { offsetOf } from "./groups.ts";
 import { keys, type Parked, parkedTopic, partitionTopic, type StoredRecord, toRecord } from "./layout.ts";
 import type { ConsumeSettings, StreamSettings } from "./options.ts";
+import { isBounded, trimPartition } from "./retention.ts";
 
 export interface ConsumerParts<T> {
   /** The engine whose transactions handlers get. */
@@ -29,6 +30,8 @@ interface Place {
 
 /** Runs of a handler whose transaction met a conflict, until that counts as a failure. */
 const maxConflicts = 32;
+/** An owner that consumes looks after the retention once in so many milliseconds: appends within transactions do not. */
+const trimEvery = 30_000;
 
 /** Consumes a partition for as long as it is owned. */
 export class PartitionConsumer<T> {
@@ -37,6 +40,8 @@ export class PartitionConsumer<T> {
   readonly #partition: number;
   readonly #stop: AbortSignal;
   readonly #hard: AbortSignal;
+  #trimAt = 0;
+  #trimming = false;
 
   /**
    * @param stop takes up no further batch
@@ -91,7 +96,22 @@ export class PartitionConsumer<T> {
         ahead = undefined;
       } else place = next;
       alive();
+      this.#trim();
     }
+  }
+
+  /** Beside the handlers, which do not wait for it. */
+  #trim(): void {
+    const { engine, definition } = this.#parts;
+    const now = engine.runtime.clock.monotonic();
+    if (this.#trimming || now < this.#trimAt || !isBounded(definition.retention)) return;
+    this.#trimming = true;
+    this.#trimAt = now + trimEvery;
+    trimPartition(engine, this.#partition, definition.retention)
+      .catch((error) => this.#tell(channels.trouble, 0, error))
+      .finally(() => {
+        this.#trimming = false;
+      });
   }
 
   /** The position; that of a new group is written, so that lag and seeking have something to go by. */

@@ -3,6 +3,10 @@ import type { Engine, Offset } from "../../engine/index.ts";
 import { keys, partitionTopic, type Trimmed } from "./layout.ts";
 import type { RetentionSettings } from "./options.ts";
 
+export function isBounded({ time, records, bytes }: RetentionSettings): boolean {
+  return time !== undefined || records !== undefined || bytes !== undefined;
+}
+
 /** Forgets the records of a partition that are beyond one of the bounds. Harmless when several do it at once. */
 export async function trimPartition(engine: Engine, partition: number, retention: RetentionSettings): Promise<void> {
   const topic = partitionTopic(partition);

@@ -240,6 +240,66 @@ function factsOn(kind: StoreKind): void {
   );
 
   test(
+    "what is appended within transactions is trimmed as well, by who consumes it",
+    on(async (a) => {
+      const stream = createStream<number>(a, "s", { partitions: 1, retention: { records: 30 } });
+      await a.transact(async (tx) => {
+        await stream.appendMany(
+          Array.from({ length: 80 }, (_, value) => ({ value })),
+          { tx },
+        );
+      });
+      assert.deepEqual(await stream.bounds(), [{ first: 0, next: 80 }]);
+      await using _consumer = stream.consume("g", () => {});
+      await until(async () => (await stream.bounds())[0]?.first === 50);
+    }),
+  );
+
+  test(
+    "redrives at once, or one that died before it forgot, append nothing twice",
+    on(async (a, b) => {
+      const stream = createStream<number>(a, "s", { partitions: 2 });
+      await stream.appendMany(Array.from({ length: 120 }, (_, value) => ({ value, key: `k${value % 5}` })));
+      await using consumer = stream.consume(
+        "g",
+        () => {
+          throw new Error("broken");
+        },
+        { retry: { attempts: 1 }, onFailure: "park" },
+      );
+      await consumed(stream as Stream<never>, "g");
+      await consumer.close();
+      const there = createStream<number>(b, "s", { partitions: 2 });
+      const counts = await Promise.all([stream.groups.redrive("g"), there.groups.redrive("g")]);
+      assert.equal(counts[0] + counts[1], 120);
+      const values = (await Array.fromAsync(stream.read())).map(({ value }) => value);
+      assert.deepEqual(
+        values.toSorted((x, y) => x - y),
+        Array.from({ length: 240 }, (_, i) => Math.floor(i / 2)),
+      );
+      // As if the process had died between the commit and the trim: what was redriven is still in the topic, before the mark.
+      await using parking = stream.consume(
+        "g",
+        () => {
+          throw new Error("broken");
+        },
+        { retry: { attempts: 1 }, onFailure: "park" },
+      );
+      await consumed(stream as Stream<never>, "g");
+      await parking.close();
+      const scope = a.scope("stream", "s");
+      const { next } = await scope.log.bounds(["parked", "g"]);
+      await scope.kv.set(["redriven", "g"], next);
+      assert.deepEqual(await Array.fromAsync(stream.groups.parked("g")), []);
+      assert.equal(await stream.groups.redrive("g"), 0);
+      assert.equal(
+        (await stream.bounds()).reduce((sum, bounds) => sum + bounds.next, 0),
+        240,
+      );
+    }),
+  );
+
+  test(
     "the number of partitions is the store's, and a live reader sees what comes",
     on(async (a, b) => {
       const stream = createStream<number>(a, "s", { partitions: 3 });

@@ -36,7 +36,7 @@ import {
   toStreamSettings,
   whole,
 } from "./options.ts";
-import { bytesOf, trimPartition } from "./retention.ts";
+import { bytesOf, isBounded, trimPartition } from "./retention.ts";
 
 /** Records without a key go to one partition for so long: full commits, few topics each. */
 const stickyRecords = 64;
@@ -78,7 +78,11 @@ class EngineStream<T> implements Stream<T> {
     this.#engine = user.scope("stream", name);
     this.#settings = settings;
     this.#batcher = new Batcher(user.limits, (placed) => this.#write(placed));
-    this.groups = new StreamGroups(this.#engine, settings.partitions);
+    this.groups = new StreamGroups(
+      this.#engine,
+      settings.partitions,
+      (tx, records) => void this.#writeInto(tx, records),
+    );
   }
 
   get partitions(): number {
@@ -236,14 +240,13 @@ class EngineStream<T> implements Stream<T> {
     await open.commit();
     for (const [i, each] of placed.entries()) each.offset = offsetIn(appended[i] as AppendedRecord);
     this.#sinceTrim += placed.length;
-    const { time, records, bytes } = this.#settings.retention;
-    if (this.#sinceTrim < trimEvery || (time === undefined && records === undefined && bytes === undefined)) return;
+    if (this.#sinceTrim < trimEvery || !isBounded(this.#settings.retention)) return;
     this.#sinceTrim = 0;
     // Retention is not the business of whoever waits for this record.
     this.trim().catch(() => {});
   }
 
-  #writeInto(tx: Transaction, placed: readonly Placed[]): AppendedRecord[] {
+  #writeInto(tx: Transaction, placed: readonly Pick<Placed, "partition" | "record">[]): AppendedRecord[] {
     const counts = this.#settings.retention.bytes !== undefined;
     const appended: AppendedRecord[] = [];
     const partitions = Map.groupBy(placed.entries(), ([, { partition }]) => partition);

@@ -8,7 +8,7 @@ import { type BatchContext, createStream, type Stream, type StreamRecord } from 
  * Clients append records of a few keys; the members of a group copy them into another stream, and note each record. Members fail, come and go, die, stand still beyond the time to live
  * of their lease, or are cut off; partitions change hands all the time.
  *
- * Invariants: each record takes effect at most once, and in the order of its partition; the copy of a key is a prefix of what was appended under it. Afterwards every record has
+ * Invariants: no record is in the stream twice; each takes effect at most once, and in the order of its partition; at all times the copy holds exactly what has taken effect, in the order of each key. Afterwards every record has
  * taken effect exactly once, and the copy is complete.
  */
 export const stream: Scenario = {
@@ -19,6 +19,7 @@ export const stream: Scenario = {
   budget: { faults: "25s", heal: "150s" },
   invariants: {
     "records take effect once at most, in the order of their partition": inOrder,
+    "the copy is what has taken effect, in the order of each key": exactCopy,
   },
   eventually: {
     "every record has taken effect, and the copy is complete": complete,
@@ -124,6 +125,34 @@ async function inOrder({ engine }: World): Promise<void> {
     const position = (await scope.kv.get<number>(["position", group, partition]))?.value ?? 0;
     assert.equal(effects.length, position, `partition ${partition} stands at ${position}`);
   }
+}
+
+/** By key; what has none is in no order. */
+function byKey(records: readonly unknown[]): Map<string, string[]> {
+  const lists = new Map<string, string[]>();
+  for (const [value, key = ""] of records as readonly (readonly [string, string?])[]) {
+    const list = lists.get(key);
+    if (list) list.push(value);
+    else lists.set(key, [value]);
+  }
+  lists.get("")?.sort();
+  return lists;
+}
+
+async function exactCopy({ engine }: World): Promise<void> {
+  const effective: unknown[] = [];
+  const seen = new Set<unknown>();
+  for (let partition = 0; partition < partitions; partition++) {
+    const records = await all(engine.scope("stream", "source"), ["partition", partition]);
+    for (const [value] of records as readonly [string][]) {
+      assert.ok(!seen.has(value), `${value} is in the stream twice`);
+      seen.add(value);
+    }
+    effective.push(...records.slice(0, (await all(engine, ["effects", partition])).length));
+  }
+  const copied: unknown[] = [];
+  for (const partition of [0, 1]) copied.push(...(await all(engine.scope("stream", "copy"), ["partition", partition])));
+  assert.deepEqual(byKey(copied), byKey(effective), "the copy is not what has taken effect");
 }
 
 async function complete(world: World): Promise<boolean> {
