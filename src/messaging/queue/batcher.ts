@@ -1,4 +1,4 @@
-import { throwIfAborted } from "../../core/index.ts";
+import { OverloadedError, throwIfAborted } from "../../core/index.ts";
 import type { Limits } from "../../engine/index.ts";
 
 interface Pending<R> {
@@ -10,12 +10,16 @@ interface Pending<R> {
 
 /** Records of one commit at most. */
 const mostRecords = 5000;
+/** What may wait in memory: whoever does not await what it adds is refused beyond that. */
+const mostPending = 100_000;
+const mostPendingBytes = 64 * 1024 * 1024;
 
 /** Joins what is written one by one: records that come in one turn of the event loop, or while a commit is under way, share the next. In the order of their coming. */
 export class Batcher<R> {
   readonly #limits: Limits;
   readonly #commit: (records: readonly R[]) => Promise<void>;
   #pending: Pending<R>[] = [];
+  #bytes = 0;
   #flushing = false;
 
   constructor(limits: Limits, commit: (records: readonly R[]) => Promise<void>) {
@@ -23,9 +27,19 @@ export class Batcher<R> {
     this.#commit = commit;
   }
 
-  /** Resolves when the record is durable. A signal withdraws it only before this is called. */
+  /**
+   * Resolves when the record is durable. A signal withdraws it only before this is called.
+   * @throws OverloadedError too much waits in this process to be written
+   */
   async add(record: R, bytes: number, signal?: AbortSignal): Promise<void> {
     throwIfAborted(signal);
+    if (this.#pending.length >= mostPending || this.#bytes + bytes > mostPendingBytes) {
+      throw new OverloadedError(
+        `${this.#pending.length} records (${this.#bytes} bytes) wait in this process to be written: await some of them before adding more`,
+        { details: { records: this.#pending.length, bytes: this.#bytes } },
+      );
+    }
+    this.#bytes += bytes;
     const added = new Promise<void>((resolve, reject) => {
       this.#pending.push({ record, bytes, resolve, reject });
     });
@@ -52,6 +66,7 @@ export class Batcher<R> {
     while (this.#pending.length > 0) {
       const part = this.#part(this.#pending.slice(0, this.#most));
       this.#pending.splice(0, part.length);
+      for (const { bytes } of part) this.#bytes -= bytes;
       try {
         await this.#commit(part.map(({ record }) => record));
         for (const { resolve } of part) resolve();

@@ -11,7 +11,7 @@ export interface Queue<T> {
   /**
    * Adds a job. When it resolves, the job is durable and will be handled at least once; without `tx` adds of the same moment share commits.
    * @throws InvalidArgumentError the data cannot be stored or does not satisfy the schema, or an option is wrong
-   * @throws OverloadedError the queue is full (`maxWaiting`, with `whenFull: "refuse"`)
+   * @throws OverloadedError the queue is full (`maxWaiting`, with `whenFull: "refuse"`), or too much waits in this process to be written (64 MiB, 100,000 jobs)
    */
   add(data: T, options?: AddOptions): Promise<Added>;
 

@@ -10,6 +10,7 @@ export interface Stream<T> {
    * Appends a record. When it resolves, the record is durable; without `tx`, appends of the same moment share commits.
    * @throws InvalidArgumentError the value cannot be stored or does not satisfy the schema, or an option is wrong
    * @throws InvalidStateError the stream was made with another number of partitions
+   * @throws OverloadedError too much waits in this process to be written (64 MiB, 100,000 records)
    */
   append(value: T, options?: AppendOptions): Promise<AppendedRecord>;
   /** Appends records in the order given, in as few commits as they fit into: with `tx` all or none, else those of a commit together. */

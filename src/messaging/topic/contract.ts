@@ -19,6 +19,7 @@ export interface Topic<T> {
   /**
    * Publishes an event. When it resolves, the event is durable, and every subscription that wants it will handle it; without `tx`, events of the same moment share commits.
    * @throws InvalidArgumentError the data cannot be stored or does not satisfy the schema, or an option is wrong
+   * @throws OverloadedError too much waits in this process to be written (64 MiB, 100,000 events)
    */
   publish(data: T, options?: PublishOptions): Promise<Published>;
   /** Publishes events in the order given, in as few commits as they fit into. */
