@@ -15,6 +15,18 @@ const commands: Readonly<Record<string, { readonly summary: string; load(): Prom
   },
   kv: { summary: "get, set, rm, ls, watch: keys and values", load: async () => (await import("./kv.ts")).kvCommand },
   log: { summary: "read, tail: the records of a topic", load: async () => (await import("./log.ts")).logCommand },
+  queue: {
+    summary: "list, inspect, add, pause, redrive, purge …: queues of jobs",
+    load: async () => (await import("./queue.ts")).queueCommand,
+  },
+  topic: {
+    summary: "list, inspect, tail, publish, reset …: topics and their subscriptions",
+    load: async () => (await import("./topic.ts")).topicCommand,
+  },
+  stream: {
+    summary: "list, inspect, tail, append, reset …: streams and their groups",
+    load: async () => (await import("./stream.ts")).streamCommand,
+  },
   simulate: {
     summary: "run a system's scenarios with many seeds, and shrink what fails",
     load: async () => (await import("./simulate.ts")).simulateCommand,
