@@ -36,7 +36,18 @@ describe("ashlar", { concurrency: 4 }, () => {
     const help = good(await ashlar(["--help"]));
     const { version } = JSON.parse(readFileSync(join(import.meta.dirname, "../../package.json"), "utf8"));
     assert.equal(good(await ashlar(["--version"])), `${version}\n`);
-    for (const command of ["verify", "doctor", "kv", "log", "queue", "topic", "stream", "simulate", "check"]) {
+    for (const command of [
+      "verify",
+      "doctor",
+      "kv",
+      "log",
+      "queue",
+      "topic",
+      "stream",
+      "events",
+      "simulate",
+      "check",
+    ]) {
       assert.match(help, new RegExp(`^ +${command} `, "m"));
       assert.match(good(await ashlar([command, "--help"])), new RegExp(`^Usage: ashlar ${command} `));
     }

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { connect } from "../engine/index.ts";
+import { createEventStore } from "../messaging/event-store/index.ts";
 import { createQueue, park } from "../messaging/queue/index.ts";
 import { createStream } from "../messaging/stream/index.ts";
 import { createTopic } from "../messaging/topic/index.ts";
@@ -168,4 +169,40 @@ test("ashlar stream shows streams and groups, appends, resets and mends", async 
   assert.equal((await runHere(["stream", "inspect", url, "clicks", "nobody"])).code, 1);
   good(await runHere(["stream", "delete", url, "clicks", "counting", "--yes"]));
   assert.equal(good(await runHere(["stream", "inspect", url, "clicks"])), "");
+});
+
+test("ashlar events shows stores, streams and projections, appends and truncates", async () => {
+  const url = `sqlite:${join(folder, "events.db")}`;
+  const deposit = '{"type":"deposited","amount":5}';
+  assert.equal(good(await runHere(["events", "append", url, "accounts", "acc-1", deposit])), "1\n");
+  assert.equal(good(await runHere(["events", "append", url, "accounts", "acc-1", deposit, "--expected", "1"])), "2\n");
+  const refused = await runHere(["events", "append", url, "accounts", "acc-1", deposit, "--expected", "none"]);
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /at version 2/);
+  {
+    await using engine = await connect(url);
+    await using store = createEventStore(engine, "accounts", { initial: () => 0, evolve: (sum: number) => sum });
+    await using sums = store.project("sums", () => {});
+    await sums.waitFor(1);
+  }
+  good(await runHere(["events", "append", url, "accounts", "acc-2", deposit, "--expected", "none"]));
+  assert.deepEqual(rows(good(await runHere(["events", "list", url]))), [["accounts", "3 events"]]);
+  assert.deepEqual(rows(good(await runHere(["events", "inspect", url, "accounts"])))[2], ["sums", "1", "2", "1"]);
+  const read = json(good(await runHere(["events", "read", url, "accounts", "acc-1", "--from", "2", "--json"])));
+  assert.deepEqual(
+    read.map(({ version, data }) => [version, data.amount]),
+    [[2, 5]],
+  );
+  const seen = good(await runHere(["events", "tail", url, "accounts", "--from", "1", "--limit", "2"]));
+  assert.deepEqual(
+    rows(seen).map(([position, , stream]) => [position, stream]),
+    [
+      ["1", "acc-1"],
+      ["2", "acc-2"],
+    ],
+  );
+  assert.equal((await runHere(["events", "truncate", url, "accounts", "acc-1", "--before", "2"])).code, 2);
+  good(await runHere(["events", "truncate", url, "accounts", "acc-1", "--before", "2", "--yes"]));
+  assert.equal(rows(good(await runHere(["events", "read", url, "accounts", "acc-1"]))).length, 1);
+  assert.equal((await runHere(["events", "read", url, "accounts", "nobody"])).code, 1);
 });

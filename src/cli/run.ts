@@ -27,6 +27,10 @@ const commands: Readonly<Record<string, { readonly summary: string; load(): Prom
     summary: "list, inspect, tail, append, reset …: streams and their groups",
     load: async () => (await import("./stream.ts")).streamCommand,
   },
+  events: {
+    summary: "list, inspect, read, tail, append …: event stores and their projections",
+    load: async () => (await import("./events.ts")).eventsCommand,
+  },
   simulate: {
     summary: "run a system's scenarios with many seeds, and shrink what fails",
     load: async () => (await import("./simulate.ts")).simulateCommand,
