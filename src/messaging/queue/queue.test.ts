@@ -276,15 +276,15 @@ function ordering(kind: StoreKind): void {
       );
       assert.equal(new Set(adds.map(({ id }) => id)).size, 1);
       assert.equal(adds.filter(({ duplicate }) => !duplicate).length, 1);
-      const first = await here.add(1, { dedupe: { key: "w", window: 150 } });
+      const first = await here.add(1, { dedupe: { key: "w", window: 1500 } });
       const got = collector<string>(2);
       await using worker = here.work((job) => got.add(job.id));
       await got.all;
       await untilEmpty(here);
       assert.deepEqual(new Set(got.items), new Set([adds[0]?.id, first.id]));
       assert.equal((await here.add(2, { dedupe: "d" })).duplicate, undefined);
-      assert.deepEqual(await here.add(2, { dedupe: { key: "w", window: 150 } }), { id: first.id, duplicate: true });
-      await until(async () => !(await here.add(3, { dedupe: { key: "w", window: 150 } })).duplicate);
+      assert.deepEqual(await here.add(2, { dedupe: { key: "w", window: 1500 } }), { id: first.id, duplicate: true });
+      await until(async () => !(await here.add(3, { dedupe: { key: "w", window: 1500 } })).duplicate);
       await worker.close();
     }),
   );
