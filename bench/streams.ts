@@ -87,7 +87,9 @@ async function batches(count: number, one: (size: number) => Promise<unknown>): 
 const many = (size: number) => Array.from({ length: size }, (_, i) => ({ value, key: `k${i % 64}` }));
 
 let streams = 0;
-const fresh = (engine: Engine, partitions = 4) => createStream<typeof value>(engine, `s${streams++}`, { partitions });
+const partitionCount = 4;
+const fresh = (engine: Engine, partitions = partitionCount) =>
+  createStream<typeof value>(engine, `s${streams++}`, { partitions });
 
 function appending(engine: Engine): Runner {
   const stream = fresh(engine);
@@ -119,7 +121,7 @@ function consuming(engine: Engine, copy: boolean): Runner {
         "g",
         async (got, { tx, partition }) => {
           partitions.add(partition);
-          if (partitions.size === stream.partitions) joined.resolve();
+          if (partitions.size === partitionCount) joined.resolve();
           await started.promise;
           if (copy)
             await target.appendMany(

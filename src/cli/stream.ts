@@ -17,17 +17,18 @@ import { toPlace } from "./places.ts";
 
 const help = `Usage: ashlar stream list    <url>
        ashlar stream inspect <url> <stream> [<group>]
-       ashlar stream tail    <url> <stream> --partition n [--from end] [--limit n]
+       ashlar stream tail    <url> <stream> [--partition n] [--from end] [--limit n]
        ashlar stream append  <url> <stream> <value> [--key k]
        ashlar stream reset   <url> <stream> <group> --to place [--partition n] --yes
        ashlar stream parked  <url> <stream> <group>
        ashlar stream redrive <url> <stream> <group>
        ashlar stream delete  <url> <stream> <group> --yes
+       ashlar stream repartition <url> <stream> <partitions>
 
 Values    JSON, as for ashlar kv
 Places    start, end, an offset, or a time such as 2026-01-31T12:00:00Z
 
-Options   --partition one partition (tail: needed if there are several; reset: default all)
+Options   --partition one partition (tail, reset; default all)
           --from      where to begin (tail; default end)
           --to        where the group is to go on
           --key       records of one key are in order (append)
@@ -67,6 +68,7 @@ const actions: Readonly<Record<string, (given: Given, context: Context) => Promi
   parked,
   redrive,
   delete: remove,
+  repartition,
 };
 
 async function list(given: Given, context: Context): Promise<number> {
@@ -76,12 +78,14 @@ async function list(given: Given, context: Context): Promise<number> {
     const stream = await streamNamed(engine, name);
     if (!stream) continue;
     const groups = await Array.fromAsync(stream.groups.list());
-    const kept = (await stream.bounds()).reduce((sum, { first, next }) => sum + next - first, 0);
-    const about = { stream: name, partitions: stream.partitions, records: kept, groups };
+    const all = await stream.partitions();
+    const kept = all.reduce((sum, { first, next }) => sum + next - first, 0);
+    const open = all.filter(({ sealed }) => !sealed).length;
+    const about = { stream: name, partitions: open, sealed: all.length - open, records: kept, groups };
     await context.output.line(
       given.json
         ? JSON.stringify(about)
-        : `${name}\t${stream.partitions} partitions\t${kept} records\t${groups.join(", ")}`,
+        : `${name}\t${open} partitions${open < all.length ? ` and ${all.length - open} sealed` : ""}\t${kept} records\t${groups.join(", ")}`,
     );
   }
   return exitCodes.good;
@@ -196,10 +200,25 @@ async function remove(given: Given, context: Context): Promise<number> {
   });
 }
 
+async function repartition(given: Given, context: Context): Promise<number> {
+  expectArguments(given.rest, ["the stream", "the number of partitions"]);
+  const count = Number(given.rest[1]);
+  return await withStream(given, context, async (stream) => {
+    await stream.repartition(count);
+    for (const partition of await stream.partitions()) {
+      const { partition: number, first, next, sealed } = partition;
+      await context.output.line(
+        given.json ? JSON.stringify(partition) : `${number}\t${first}\t${next}${sealed ? "\tsealed" : ""}`,
+      );
+    }
+    return exitCodes.good;
+  });
+}
+
 /** The stream as the store has it; `undefined`: there is none. */
 async function streamNamed(engine: Engine, name: string): Promise<Stream<unknown> | undefined> {
-  const partitions = await engine.kv.get<number>(["stream", name, "partitions"]);
-  return partitions && createStream<unknown>(engine, name, { partitions: partitions.value });
+  const present = await engine.kv.get(["stream", name, "partitions"]);
+  return present && createStream<unknown>(engine, name);
 }
 
 /** Exits with 1 if there is no such stream: nobody but its program knows how many partitions it is to have. */

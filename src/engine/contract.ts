@@ -342,7 +342,7 @@ export interface OpenTransaction extends AsyncDisposable {
   /**
    * Applies everything at one instant, or nothing. Once; afterwards the transaction has ended.
    * @param options `deadline` (default "10s"): time for the commit, in which refusals for want of a connection are repeated
-   * @returns false: something that was read, or a check without `otherwise`, does not hold any more, and nothing was applied
+   * @returns false: something that was read, or a check whose `otherwise` made no error, does not hold any more, and nothing was applied
    * @throws Error made by the `otherwise` of a check that did not hold
    * @throws ConflictError a sum passed its ceiling; `details` is the `Refusal`
    * @throws UnavailableError TimeoutError surely not applied
@@ -362,9 +362,9 @@ export interface Transaction {
 
   /**
    * Adds a check that must hold at the commit besides those of what was read. If it does not, the function runs again like after any conflict, or, if
-   * `otherwise` is given, the transaction ends with the error that it makes.
+   * `otherwise` is given, the transaction ends with the error that it makes; if it makes none, it has merely been told.
    */
-  check(check: Check, options?: { readonly otherwise?: () => Error }): void;
+  check(check: Check, options?: { readonly otherwise?: () => Error | undefined }): void;
 
   /** The value of the key, or `undefined`; remembered as a check. */
   get<V = unknown>(key: Key): Promise<V | undefined>;

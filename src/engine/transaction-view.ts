@@ -56,7 +56,7 @@ class TransactionView implements Transaction {
     this.attempt = number;
   }
 
-  check(check: Check, options: { readonly otherwise?: () => Error } = {}): void {
+  check(check: Check, options: { readonly otherwise?: () => Error | undefined } = {}): void {
     this.#attempt.check(encodeCheck(check, this.#space, "check"), options.otherwise);
   }
 

@@ -42,7 +42,7 @@ export class Attempt {
   readonly #writes = new Map<string, Write>();
   readonly #appends = new Map<string, Append>();
   /** Checks that the function asked for by itself. They come first in the commit. */
-  readonly #checks: { readonly check: RawCheck; readonly otherwise: (() => Error) | undefined }[] = [];
+  readonly #checks: { readonly check: RawCheck; readonly otherwise: (() => Error | undefined) | undefined }[] = [];
   readonly #results: Result[] = [];
   #session: Promise<SqlSession> | undefined;
   #ended = false;
@@ -142,7 +142,7 @@ export class Attempt {
     }
   }
 
-  check(check: RawCheck, otherwise: (() => Error) | undefined): void {
+  check(check: RawCheck, otherwise: (() => Error | undefined) | undefined): void {
     this.assertActive();
     this.#checks.push({ check, otherwise });
   }

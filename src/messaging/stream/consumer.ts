@@ -1,32 +1,30 @@
-import { createShardMap, type ShardMember } from "../../coordination/shard-map/index.ts";
-import { type Closer, createCloser, isAshlarError, sleep } from "../../core/index.ts";
+import { type Closer, createCloser, isAshlarError, linkSignals, sleep } from "../../core/index.ts";
+import type { Change } from "../../engine/index.ts";
 import type { StreamConsumer } from "./contract.ts";
-import { keys } from "./layout.ts";
-import { type ConsumerParts, PartitionConsumer } from "./partition-consumer.ts";
+import { type Group, keys, type Layout } from "./layout.ts";
+import { LayoutMember } from "./layout-member.ts";
+import { type Layouts, toLayouts } from "./layouts.ts";
+import type { ConsumerParts } from "./partition-consumer.ts";
 
-interface Running {
-  readonly epoch: number;
-  /** Takes up no further batch. */
-  stop(): void;
-  /** Ends the handler as well. */
-  end(): void;
-  readonly ended: Promise<void>;
+interface Membership<T> {
+  readonly member: LayoutMember<T>;
+  readonly leave: () => void;
+  readonly left: Promise<void>;
 }
 
-/** A member of a group: owns partitions, and consumes them side by side. */
+/** A member of a group, in every layout of the stream. */
 export class GroupConsumer<T> implements StreamConsumer {
   readonly group: string;
   readonly instance: string;
   readonly done: Promise<void>;
   readonly #parts: ConsumerParts<T>;
-  readonly #running = new Map<number, Running>();
+  /** By the first partition of the layout. */
+  readonly #memberships = new Map<number, Membership<T>>();
   readonly #stopping = new AbortController();
   readonly #closer: Closer;
-  #member: ShardMember | undefined;
   #failure: { readonly error: unknown } | undefined;
 
-  /** @param ready the stream's definition has been compared with the store's */
-  constructor(parts: ConsumerParts<T>, ready: () => Promise<void>) {
+  constructor(parts: ConsumerParts<T>) {
     const { settings } = parts;
     this.#parts = parts;
     this.group = parts.group;
@@ -35,7 +33,7 @@ export class GroupConsumer<T> implements StreamConsumer {
       this.#stopping.abort(new DOMException("the consumer was closed", "AbortError"));
       await live.catch(() => {});
     }, `consumer ${settings.instance} of group ${parts.group}`);
-    const live = this.#live(ready);
+    const live = this.#live();
     this.done = live;
     // Whoever wants to hear of the end asks for it.
     this.done.catch(() => {});
@@ -46,7 +44,7 @@ export class GroupConsumer<T> implements StreamConsumer {
   }
 
   get owned(): ReadonlySet<number> {
-    return this.#member?.owned ?? new Set();
+    return new Set([...this.#memberships.values()].flatMap(({ member }) => member.owned));
   }
 
   close(): Promise<void> {
@@ -57,31 +55,35 @@ export class GroupConsumer<T> implements StreamConsumer {
     return this.close();
   }
 
-  async #live(ready: () => Promise<void>): Promise<void> {
-    const { engine, user, stream, definition, settings, group } = this.#parts;
+  async #live(): Promise<void> {
+    const { engine } = this.#parts;
     const { signal } = this.#stopping;
     try {
-      await this.#patiently(async () => {
-        await ready();
-        await engine.kv.set(keys.group(group), true);
-      });
-      const map = createShardMap(user, `stream/${stream}/${group}`, {
-        shards: definition.partitions,
-        ttl: settings.lease,
-      });
-      this.#member = await map.join({
-        worker: settings.instance,
-        grace: Math.max(settings.drain, 1),
-        onRevoke: (shard, context) => this.#release(shard, context.signal),
-        signal,
-      });
-      for await (const owned of this.#member.watch({ signal })) this.#follow(owned);
+      await this.#patiently(() => this.#enter());
+      for await (const changes of engine.kv.watch<readonly Layout[]>({ key: keys.partitions }, { signal })) {
+        const layouts = latest(changes);
+        if (layouts) this.#follow(layouts);
+      }
     } catch (error) {
-      if (!signal.aborted) this.#failure ??= { error };
+      if (!signal.aborted) this.#fail(error);
     } finally {
-      await this.#leave();
+      await Promise.all([...this.#memberships.values()].map(({ left }) => left));
     }
     if (this.#failure) throw this.#failure.error;
+  }
+
+  /** A group that is new begins where it says in what there is now; what is laid out later is all its. */
+  async #enter(): Promise<void> {
+    const { engine, book, group } = this.#parts;
+    const { current } = await book.read();
+    const { signal } = this.#stopping;
+    await engine.transact(
+      async (tx) => {
+        if ((await tx.get<Group>(keys.group(group))) === undefined)
+          tx.set(keys.group(group), { since: current[0] } satisfies Group);
+      },
+      { signal },
+    );
   }
 
   async #patiently(attempt: () => Promise<void>): Promise<void> {
@@ -98,71 +100,33 @@ export class GroupConsumer<T> implements StreamConsumer {
     }
   }
 
-  #follow(owned: ReadonlySet<number>): void {
-    for (const partition of owned) {
-      const member = this.#member as ShardMember;
-      let shard: ReturnType<ShardMember["shard"]>;
-      try {
-        shard = member.shard(partition);
-      } catch {
-        // Lost again since: the watch says so next.
-        continue;
-      }
-      const running = this.#running.get(partition);
-      if (running?.epoch === shard.epoch) continue;
-      running?.end();
-      this.#start(partition, shard, running?.ended);
-    }
+  #follow(layouts: Layouts): void {
+    for (const layout of layouts.all)
+      if (!this.#memberships.has(layout[0])) this.#memberships.set(layout[0], this.#join(layouts, layout));
+    for (const [first, { leave }] of this.#memberships) if (!layouts.all.some((layout) => layout[0] === first)) leave();
   }
 
-  #start(partition: number, shard: ReturnType<ShardMember["shard"]>, before: Promise<void> | undefined): void {
-    const stop = new AbortController();
-    const hard = new AbortController();
-    const reason = new DOMException("the partition goes to another member, or the consumer was closed", "AbortError");
-    const onLost = (): void => {
-      stop.abort(shard.signal.reason);
-      hard.abort(shard.signal.reason);
-    };
-    if (shard.signal.aborted) onLost();
-    else shard.signal.addEventListener("abort", onLost, { once: true });
-    const consumer = new PartitionConsumer(this.#parts, shard, stop.signal, hard.signal);
-    const ended = (before ?? Promise.resolve())
-      .then(() => consumer.run())
-      .then(
-        () => {},
-        (error) => {
-          this.#failure ??= { error };
-          this.#stopping.abort(new DOMException("the consumer gave up", "AbortError"));
-        },
-      );
-    const running: Running = {
-      epoch: shard.epoch,
-      stop: () => stop.abort(reason),
-      end: () => {
-        stop.abort(reason);
-        hard.abort(reason);
-      },
-      ended: ended.finally(() => {
-        if (this.#running.get(partition) === running) this.#running.delete(partition);
-      }),
-    };
-    this.#running.set(partition, running);
+  #join(layouts: Layouts, layout: Layout): Membership<T> {
+    const gone = new AbortController();
+    const linked = linkSignals(this.#stopping.signal, gone.signal);
+    const member = new LayoutMember(this.#parts, layouts, layout, (error) => this.#fail(error));
+    const left = member
+      .live(linked.signal)
+      .catch((error) => this.#fail(error))
+      .finally(() => {
+        linked[Symbol.dispose]();
+        if (this.#memberships.get(layout[0])?.member === member) this.#memberships.delete(layout[0]);
+      });
+    return { member, leave: () => gone.abort(new DOMException("the layout is no more", "AbortError")), left };
   }
 
-  /** The batch under way is finished first, within the time of grace. */
-  async #release(partition: number, grace: AbortSignal): Promise<void> {
-    const running = this.#running.get(partition);
-    if (!running) return;
-    running.stop();
-    const end = (): void => running.end();
-    grace.addEventListener("abort", end, { once: true });
-    await running.ended.finally(() => grace.removeEventListener("abort", end));
+  #fail(error: unknown): void {
+    this.#failure ??= { error };
+    this.#stopping.abort(new DOMException("the consumer gave up", "AbortError"));
   }
+}
 
-  async #leave(): Promise<void> {
-    for (const running of this.#running.values()) running.stop();
-    await this.#member?.close().catch(() => {});
-    for (const running of this.#running.values()) running.end();
-    await Promise.all([...this.#running.values()].map(({ ended }) => ended));
-  }
+function latest(changes: readonly Change<readonly Layout[]>[]): Layouts | undefined {
+  const last = changes.at(-1);
+  return last?.value === undefined ? undefined : toLayouts(last.value, last.version);
 }

@@ -4,12 +4,10 @@ import type { AfterCommit, Offset, Transaction } from "../../engine/index.ts";
 /** Records in partitions, consumed in order by groups. */
 export interface Stream<T> {
   readonly name: string;
-  readonly partitions: number;
 
   /**
    * Appends a record. When it resolves, the record is durable; without `tx`, appends of the same moment share commits.
    * @throws InvalidArgumentError the value cannot be stored or does not satisfy the schema, or an option is wrong
-   * @throws InvalidStateError the stream was made with another number of partitions
    * @throws OverloadedError too much waits in this process to be written (64 MiB, 100,000 records)
    */
   append(value: T, options?: AppendOptions): Promise<AppendedRecord>;
@@ -26,21 +24,33 @@ export interface Stream<T> {
    */
   consume(group: string, handler: BatchHandler<T>, options?: ConsumeOptions): StreamConsumer;
 
-  /** Records as they are, without a group; of all partitions one after another, or of one. */
+  /** Records as they are, without a group; of all partitions one after another, or side by side with `live`, or of one. Those of one key in their order. */
   read(options?: ReadStreamOptions): AsyncIterableIterator<StreamRecord<T>>;
 
   readonly groups: Groups;
-  /** What is kept of each partition. */
-  bounds(): Promise<readonly { readonly first: Offset; readonly next: Offset }[]>;
-  /** Forgets what is beyond the retention, in every partition. Happens by itself now and then. */
+  /** All that may still hold records. */
+  partitions(): Promise<readonly PartitionInfo[]>;
+  /**
+   * Spreads what is appended from now on over another number of partitions, while everybody goes on. The present ones are sealed, and go when nothing is left in them. Groups consume, live readers read
+   * the records of a key in their order: a new partition waits until those with earlier records of its keys are consumed. Of 4 partitions made 8, each has one such; made 5, each has all four.
+   * @param partitions 1 to 1024
+   * @throws LimitError too many earlier layouts still hold records
+   */
+  repartition(partitions: number, options?: { readonly signal?: AbortSignal }): Promise<void>;
+  /** Forgets what is not to be kept, in every partition. Happens by itself now and then. */
   trim(): Promise<void>;
 }
 
 export interface StreamOptions<T> {
-  /** How many there are: 1 to 1024, for ever. Records of one key are in one partition. Default 8. */
+  /** How many a stream that is new gets: 1 to 1024. What there is already is changed by `repartition` only. Records of one key are in one partition. Default 8. */
   readonly partitions?: number;
   /** How long records are kept, whether they were consumed or not. A duration, or `time`, `records` and `bytes` of each partition: what is over one of them goes. Default: for ever. */
   readonly retention?: Duration | Retention;
+  /**
+   * Keeps, of the records that are older than `after`, only the latest of each key, for ever. Every record has a key then; one whose value is `null` lets its key be forgotten, and is itself after
+   * `tombstones`. Not together with a retention. Default: off; `true`: as `{ after: "1h", tombstones: "1d" }`.
+   */
+  readonly compaction?: boolean | Compaction;
   /** What values must satisfy when they are appended and when they are consumed; handlers get the schema's output. */
   readonly schema?: StandardSchema<T>;
 }
@@ -49,6 +59,23 @@ export interface Retention {
   readonly time?: Duration;
   readonly records?: number;
   readonly bytes?: number;
+}
+
+export interface Compaction {
+  /** Whoever is less than so far behind sees every record. Default "1h". */
+  readonly after?: Duration;
+  /** Whoever is less than so far behind sees that a key was forgotten. Default "1d". */
+  readonly tombstones?: Duration;
+}
+
+export interface PartitionInfo {
+  /** Numbered on when a stream is laid out anew. */
+  readonly partition: number;
+  /** The oldest record kept. */
+  readonly first: Offset;
+  readonly next: Offset;
+  /** Of an earlier layout: nothing is appended any more. */
+  readonly sealed: boolean;
 }
 
 export interface AppendOptions {
@@ -130,18 +157,18 @@ export interface StreamConsumer extends AsyncDisposable {
 }
 
 export interface ReadStreamOptions {
-  /** Default: all, one after another; with `live` it must be given, unless there is but one. */
+  /** Default: all. */
   readonly partition?: number;
   /** Default "start". */
   readonly from?: From;
-  /** Go on with what comes. Default false: end at the present end. */
+  /** Go on with what comes, until a partition that was asked for is sealed and at its end. Default false: end at the present end. */
   readonly live?: boolean;
   readonly signal?: AbortSignal;
 }
 
 export interface GroupInfo {
   readonly name: string;
-  /** Records that it has not consumed, over all partitions. */
+  /** Records that it has not consumed, over all partitions; at most so many where compaction has been at work. */
   readonly lag: number;
   /** Milliseconds since the oldest of them was appended. */
   readonly behindMs: number;

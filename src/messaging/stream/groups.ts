@@ -1,24 +1,14 @@
 import { invalidArgument } from "../../core/index.ts";
 import type { Engine, Offset, Transaction } from "../../engine/index.ts";
 import type { From, GroupInfo, Groups, ParkedRecord, PartitionPosition } from "./contract.ts";
-import { fromStored, keys, type Parked, parkedTopic, partitionTopic, type StoredRecord } from "./layout.ts";
-import { assertFrom, text, whole } from "./options.ts";
-import { bytesOf, firstSince } from "./retention.ts";
+import { fromStored, keys, type Parked, parkedTopic, type StoredRecord } from "./layout.ts";
+import { type LayoutBook, partitionsOf } from "./layouts.ts";
+import { assertFrom, text } from "./options.ts";
+import { boundsOf, offsetOf, readRecords } from "./reading.ts";
+import { bytesOf } from "./retention.ts";
 
-/** The offset that it means now, in a partition. */
-export async function offsetOf(engine: Engine, partition: number, from: From): Promise<Offset> {
-  const { first, next } = await engine.log.bounds(partitionTopic(partition));
-  if (from === "start") return first;
-  if (from === "end") return next;
-  if ("offset" in from) return Math.min(Math.max(first, from.offset), next);
-  return await firstSince(engine, partition, first, next, Number(from.time));
-}
-
-/** Appends records within a transaction, as the stream does. */
-type WriteRecords = (
-  tx: Transaction,
-  records: readonly { readonly partition: number; readonly record: StoredRecord }[],
-) => void;
+/** Appends records within a transaction, as the stream does: to the partitions where they belong now. */
+type WriteRecords = (tx: Transaction, records: readonly StoredRecord[]) => Promise<void>;
 
 /** Records of one commit of a redrive. */
 const redrivePage = 50;
@@ -26,12 +16,12 @@ const redrivePage = 50;
 /** The groups of a stream from outside. */
 export class StreamGroups implements Groups {
   readonly #engine: Engine;
-  readonly #partitions: number;
+  readonly #book: LayoutBook;
   readonly #write: WriteRecords;
 
-  constructor(engine: Engine, partitions: number, write: WriteRecords) {
+  constructor(engine: Engine, book: LayoutBook, write: WriteRecords) {
     this.#engine = engine;
-    this.#partitions = partitions;
+    this.#book = book;
     this.#write = write;
   }
 
@@ -43,9 +33,8 @@ export class StreamGroups implements Groups {
     text(group, "group");
     if ((await this.#engine.kv.get(keys.group(group))) === undefined) return undefined;
     const now = await this.#engine.now();
-    const details = await Promise.all(
-      Array.from({ length: this.#partitions }, (_, p) => this.#position(group, p, now)),
-    );
+    const { all } = await this.#book.read();
+    const details = await Promise.all(partitionsOf(...all).map((partition) => this.#position(group, partition, now)));
     return {
       name: group,
       lag: details.reduce((sum, { lag }) => sum + lag, 0),
@@ -58,16 +47,17 @@ export class StreamGroups implements Groups {
     assertFrom(to);
     await this.#assertKnown(group);
     const { partition } = options;
-    const all = Array.from({ length: this.#partitions }, (_, p) => p);
-    const some = partition === undefined ? all : [whole(partition, "partition", 0, this.#partitions - 1)];
-    for (const each of some)
+    const all = partitionsOf(...(await this.#book.read()).all);
+    if (partition !== undefined && !all.includes(partition))
+      throw invalidArgument("partition", partition, `a partition of the stream: ${all[0]} to ${all.at(-1)}`);
+    for (const each of partition === undefined ? all : [partition])
       await this.#engine.kv.set(keys.position(group, each), await offsetOf(this.#engine, each, to));
   }
 
   async delete(group: string): Promise<void> {
     await this.#assertKnown(group);
-    for (let partition = 0; partition < this.#partitions; partition++)
-      await this.#engine.kv.delete(keys.position(group, partition));
+    for await (const { key } of this.#engine.kv.list({ prefix: keys.positions(group) }))
+      await this.#engine.kv.delete(key);
     const { next } = await this.#engine.log.bounds(parkedTopic(group));
     if (next > 0) await this.#engine.log.trim(parkedTopic(group), next);
     await this.#engine.kv.delete(keys.redriven(group));
@@ -94,9 +84,9 @@ export class StreamGroups implements Groups {
         const some = this.#fitting(page.filter(({ offset }) => offset < next));
         const last = some.at(-1);
         if (last === undefined) return undefined;
-        this.#write(
+        await this.#write(
           tx,
-          some.map(({ value: [partition, , , record] }) => ({ partition, record })),
+          some.map(({ value: [, , , record] }) => record),
         );
         tx.set(keys.redriven(group), last.offset + 1);
         return { to: last.offset + 1, count: some.length };
@@ -135,12 +125,20 @@ export class StreamGroups implements Groups {
     partition: number,
     now: number,
   ): Promise<PartitionPosition & { readonly behindMs: number }> {
-    const entry = await this.#engine.kv.get<number>(keys.position(group, partition));
-    const { first, next } = await this.#engine.log.bounds(partitionTopic(partition));
-    const at = Math.max(first, entry?.value ?? first);
-    const [oldest] = at < next ? await this.#engine.log.read(partitionTopic(partition), { from: at, limit: 1 }) : [];
+    const [entry, compacted, keeping] = (
+      await this.#engine.kv.getMany<number>([
+        keys.position(group, partition),
+        keys.compacted(partition),
+        keys.keeping(partition),
+      ])
+    ).map((each) => each?.value);
+    const { first, next } = await boundsOf(this.#engine, partition);
+    const at = Math.max(first, entry ?? first);
+    const [oldest] = at < next ? await readRecords(this.#engine, partition, at, { limit: 1 }) : [];
+    // Of what was compacted there are no more than are kept.
+    const gone = compacted === undefined || at >= compacted ? 0 : Math.max(0, compacted - at - (keeping ?? 0));
     const behindMs = oldest ? Math.max(0, now - oldest.time) : 0;
-    return { partition, position: entry?.value, lag: Math.max(0, next - at), behindMs };
+    return { partition, position: entry, lag: oldest ? next - at - gone : 0, behindMs };
   }
 
   async #assertKnown(group: string): Promise<void> {

@@ -12,12 +12,20 @@ import type { Engine } from "../../engine/index.ts";
 import type { AppendOptions, ConsumeOptions, From, StreamOptions } from "./contract.ts";
 
 const year = 366 * 24 * 3600 * 1000;
+export const mostPartitions = 1024;
 const maxHeaderBytes = 8 * 1024;
 
 export interface StreamSettings<T> {
   readonly partitions: number;
   readonly schema: StandardSchema<T> | undefined;
   readonly retention: RetentionSettings;
+  readonly compaction: CompactionSettings | undefined;
+}
+
+export interface CompactionSettings {
+  /** Milliseconds. */
+  readonly after: number;
+  readonly tombstones: number;
 }
 
 export interface RetentionSettings {
@@ -28,21 +36,34 @@ export interface RetentionSettings {
 }
 
 export function toStreamSettings<T>(options: StreamOptions<T>): StreamSettings<T> {
-  refuseUnknown(options, ["partitions", "retention", "schema"]);
+  refuseUnknown(options, ["partitions", "retention", "compaction", "schema"]);
   const { partitions = 8, retention = {}, schema } = options;
   if (schema !== undefined && typeof schema?.["~standard"]?.validate !== "function")
     throw invalidArgument("schema", schema, "a schema that follows Standard Schema (standardschema.dev)");
   const given = typeof retention === "object" ? retention : { time: retention };
   refuseUnknown(given, ["time", "records", "bytes"], "retention");
   const { time, records, bytes } = given as { time?: Duration; records?: number; bytes?: number };
+  if (options.compaction && options.retention !== undefined)
+    throw invalidArgument("retention", retention, "nothing together with compaction: one of the two");
   return {
-    partitions: whole(partitions, "partitions", 1, 1024),
+    partitions: whole(partitions, "partitions", 1, mostPartitions),
     schema,
+    compaction: toCompaction(options.compaction),
     retention: {
       time: time === undefined ? undefined : toMilliseconds(time, "retention.time", { max: 100 * year }),
       records: records === undefined ? undefined : whole(records, "retention.records", 0, Number.MAX_SAFE_INTEGER),
       bytes: bytes === undefined ? undefined : whole(bytes, "retention.bytes", 0, Number.MAX_SAFE_INTEGER),
     },
+  };
+}
+
+function toCompaction(given: StreamOptions<unknown>["compaction"]): CompactionSettings | undefined {
+  if (given === undefined || given === false) return undefined;
+  const { after = "1h", tombstones = "1d" } = given === true ? {} : given;
+  if (given !== true) refuseUnknown(given, ["after", "tombstones"], "compaction");
+  return {
+    after: toMilliseconds(after, "compaction.after", { max: 100 * year }),
+    tombstones: toMilliseconds(tombstones, "compaction.tombstones", { max: 100 * year }),
   };
 }
 

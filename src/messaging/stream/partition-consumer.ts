@@ -3,15 +3,17 @@ import { AshlarError, fullJitter, isAshlarError, linkSignals, raceAbort, sleep, 
 import type { Engine, LogRecord, OpenTransaction, Version } from "../../engine/index.ts";
 import * as channels from "./channels.ts";
 import type { BatchHandler, StreamRecord } from "./contract.ts";
-import { offsetOf } from "./groups.ts";
-import { keys, type Parked, parkedTopic, partitionTopic, type StoredRecord, toRecord } from "./layout.ts";
+import { type Group, keys, type Parked, parkedTopic, partitionTopic, type StoredRecord, toRecord } from "./layout.ts";
+import type { LayoutBook } from "./layouts.ts";
 import type { ConsumeSettings, StreamSettings } from "./options.ts";
-import { isBounded, trimPartition } from "./retention.ts";
+import { offsetOf, readRecords, whenCompacted } from "./reading.ts";
+import { needsUpkeep, retireLayouts, tidyPartition } from "./upkeep.ts";
 
 export interface ConsumerParts<T> {
   /** The engine whose transactions handlers get. */
   readonly user: Engine;
   readonly engine: Engine;
+  readonly book: LayoutBook;
   readonly stream: string;
   readonly group: string;
   readonly handler: BatchHandler<T>;
@@ -28,29 +30,45 @@ interface Place {
   readonly version: Version | undefined;
 }
 
+/** A partition that this member owns. */
+export interface OwnedPartition {
+  readonly partition: number;
+  /** The first partition of its layout. */
+  readonly layout: number;
+  readonly owned: OwnedShard;
+  /** Partitions of earlier layouts with records of the same keys: their records come before. */
+  readonly earlier: readonly number[];
+}
+
 /** Runs of a handler whose transaction met a conflict, until that counts as a failure. */
 const maxConflicts = 32;
 /** An owner that consumes looks after the retention once in so many milliseconds: appends within transactions do not. */
-const trimEvery = 30_000;
+const tidyEvery = 30_000;
+/** What comes before is looked at again after so many milliseconds, should its end have come without a change of the position. */
+const earlierEvery = 1000;
 
 /** Consumes a partition for as long as it is owned. */
 export class PartitionConsumer<T> {
   readonly #parts: ConsumerParts<T>;
   readonly #owned: OwnedShard;
   readonly #partition: number;
+  readonly #layout: number;
+  readonly #earlier: readonly number[];
   readonly #stop: AbortSignal;
   readonly #hard: AbortSignal;
-  #trimAt = 0;
-  #trimming = false;
+  #tidyAt = 0;
+  #tidying = false;
 
   /**
    * @param stop takes up no further batch
    * @param hard ends the handler as well
    */
-  constructor(parts: ConsumerParts<T>, owned: OwnedShard, stop: AbortSignal, hard: AbortSignal) {
+  constructor(parts: ConsumerParts<T>, place: OwnedPartition, stop: AbortSignal, hard: AbortSignal) {
     this.#parts = parts;
-    this.#owned = owned;
-    this.#partition = owned.shard;
+    this.#owned = place.owned;
+    this.#partition = place.partition;
+    this.#layout = place.layout;
+    this.#earlier = place.earlier;
     this.#stop = stop;
     this.#hard = hard;
   }
@@ -77,6 +95,7 @@ export class PartitionConsumer<T> {
   async #consume(alive: () => void): Promise<void> {
     const { settings } = this.#parts;
     let place = await this.#begin();
+    await this.#awaitEarlier();
     let ahead: Promise<LogRecord[]> | undefined;
     while (!this.#stop.aborted) {
       let records = await (ahead ?? this.#read(place.at));
@@ -93,25 +112,35 @@ export class PartitionConsumer<T> {
       if (next === undefined) {
         // Somebody has set the position: from there, then.
         place = await this.#begin();
+        await this.#awaitEarlier();
         ahead = undefined;
       } else place = next;
       alive();
-      this.#trim();
+      this.#tidy();
     }
   }
 
   /** Beside the handlers, which do not wait for it. */
-  #trim(): void {
+  #tidy(): void {
     const { engine, definition } = this.#parts;
     const now = engine.runtime.clock.monotonic();
-    if (this.#trimming || now < this.#trimAt || !isBounded(definition.retention)) return;
-    this.#trimming = true;
-    this.#trimAt = now + trimEvery;
-    trimPartition(engine, this.#partition, definition.retention)
+    if (this.#tidying || now < this.#tidyAt || !needsUpkeep(definition)) return;
+    this.#tidying = true;
+    this.#tidyAt = now + tidyEvery;
+    this.#keepTidy()
       .catch((error) => this.#tell(channels.trouble, 0, error))
       .finally(() => {
-        this.#trimming = false;
+        this.#tidying = false;
       });
+  }
+
+  async #keepTidy(): Promise<void> {
+    const { engine, book, definition } = this.#parts;
+    const layouts = await book.get();
+    await tidyPartition(engine, layouts, this.#partition, definition);
+    // Nobody comes by in the partitions of earlier layouts any more.
+    for (const partition of this.#earlier) await tidyPartition(engine, layouts, partition, definition);
+    if (this.#earlier.length > 0) await retireLayouts(engine, book);
   }
 
   /** The position; that of a new group is written, so that lag and seeking have something to go by. */
@@ -121,7 +150,9 @@ export class PartitionConsumer<T> {
     for (;;) {
       const entry = await engine.kv.get<number>(key, { signal: this.#stop });
       if (entry) return { at: entry.value, version: entry.version };
-      const at = await offsetOf(engine, this.#partition, settings.from);
+      const known = await engine.kv.get<Group>(keys.group(group), { signal: this.#stop });
+      const isLater = known !== undefined && this.#layout > known.value.since;
+      const at = await offsetOf(engine, this.#partition, isLater ? "start" : settings.from);
       await using open = engine.begin();
       this.#owned.guard(open.tx);
       open.tx.check({ key, version: undefined });
@@ -131,9 +162,43 @@ export class PartitionConsumer<T> {
     }
   }
 
+  /** Records of one key may lie in partitions of earlier layouts: the group consumes those first. */
+  async #awaitEarlier(): Promise<void> {
+    for (const partition of this.#earlier)
+      while (!(await this.#isConsumed(partition))) await this.#awaitMove(partition);
+  }
+
+  /** Sealed partitions have an end. */
+  async #isConsumed(partition: number): Promise<boolean> {
+    const { engine, group } = this.#parts;
+    const signal = this.#stop;
+    const position = await engine.kv.get<number>(keys.position(group, partition), { signal });
+    const left = await readRecords(engine, partition, position?.value ?? 0, { limit: 1, signal });
+    return left.length === 0;
+  }
+
+  async #awaitMove(partition: number): Promise<void> {
+    const { engine, group } = this.#parts;
+    const key = keys.position(group, partition);
+    const over = new AbortController();
+    using linked = linkSignals(this.#stop, over.signal);
+    const { signal } = linked;
+    const moved = (async () => {
+      let changes = 0;
+      for await (const _ of engine.kv.watch({ key }, { signal })) if (++changes > 1) return;
+    })();
+    const pause = sleep(engine.runtime, earlierEvery, { signal, ref: false });
+    try {
+      await Promise.race([moved, pause]);
+    } finally {
+      over.abort();
+      await Promise.allSettled([moved, pause]);
+    }
+  }
+
   #read(from: number): Promise<LogRecord[]> {
     const { engine, settings } = this.#parts;
-    return engine.log.read(partitionTopic(this.#partition), { from, limit: settings.batch, signal: this.#stop });
+    return readRecords(engine, this.#partition, from, { limit: settings.batch, signal: this.#stop });
   }
 
   async #await(from: number): Promise<LogRecord[]> {
@@ -147,14 +212,17 @@ export class PartitionConsumer<T> {
         if (changes.some(({ value }) => value !== from)) break;
       moved.abort();
     })();
+    const compacted = whenCompacted(engine, this.#partition, () => from, linked.signal).then(() => moved.abort());
     watch.catch(() => {});
+    compacted.catch(() => {});
     try {
       const tail = engine.log.tail(partitionTopic(this.#partition), {
         from,
         limit: settings.batch,
         signal: linked.signal,
       });
-      for await (const records of tail) return records;
+      // A gap: compaction has moved what was there since; it is read again.
+      for await (const records of tail) return records[0]?.offset === from ? records : [];
       return [];
     } catch (error) {
       if (moved.signal.aborted && !this.#stop.aborted) return [];

@@ -2,6 +2,7 @@ import { encodeValue } from "../../core/index.ts";
 import type { Engine, Offset } from "../../engine/index.ts";
 import { keys, partitionTopic, type Trimmed } from "./layout.ts";
 import type { RetentionSettings } from "./options.ts";
+import { firstSince } from "./reading.ts";
 
 export function isBounded({ time, records, bytes }: RetentionSettings): boolean {
   return time !== undefined || records !== undefined || bytes !== undefined;
@@ -20,25 +21,6 @@ export async function trimPartition(engine: Engine, partition: number, retention
   if (retention.bytes !== undefined)
     before = Math.max(before, await overSize(engine, partition, before, next, retention.bytes));
   if (before > first) await engine.log.trim(topic, before);
-}
-
-/** The first record appended at this time or later, by halving. */
-export async function firstSince(
-  engine: Engine,
-  partition: number,
-  first: Offset,
-  next: Offset,
-  time: number,
-): Promise<Offset> {
-  let low = first;
-  let high = next;
-  while (low < high) {
-    const middle = Math.floor((low + high) / 2);
-    const [record] = await engine.log.read(partitionTopic(partition), { from: middle, limit: 1 });
-    if (record === undefined || record.time >= time) high = middle;
-    else low = middle + 1;
-  }
-  return low;
 }
 
 /** What a record counts for. */

@@ -228,13 +228,13 @@ function factsOn(kind: StoreKind): void {
         await stream.trim();
         await stream.trim();
       }
-      assert.deepEqual(await counted.bounds(), [{ first: 70, next: 100 }]);
-      const [size] = await sized.bounds();
+      assert.deepEqual(await counted.partitions(), [{ partition: 0, first: 70, next: 100, sealed: false }]);
+      const [size] = await sized.partitions();
       assert.ok(size && size.first > 60 && size.first < 80, JSON.stringify(size));
-      assert.deepEqual(await timed.bounds(), [{ first: 100, next: 100 }]);
+      assert.deepEqual(await timed.partitions(), [{ partition: 0, first: 100, next: 100, sealed: false }]);
       await sized.appendMany(records);
       await sized.trim();
-      const [again] = await sized.bounds();
+      const [again] = await sized.partitions();
       assert.equal(again?.first, (size?.first ?? 0) + 100);
     }),
   );
@@ -249,9 +249,9 @@ function factsOn(kind: StoreKind): void {
           { tx },
         );
       });
-      assert.deepEqual(await stream.bounds(), [{ first: 0, next: 80 }]);
+      assert.deepEqual(await stream.partitions(), [{ partition: 0, first: 0, next: 80, sealed: false }]);
       await using _consumer = stream.consume("g", () => {});
-      await until(async () => (await stream.bounds())[0]?.first === 50);
+      await until(async () => (await stream.partitions())[0]?.first === 50);
     }),
   );
 
@@ -293,20 +293,20 @@ function factsOn(kind: StoreKind): void {
       assert.deepEqual(await Array.fromAsync(stream.groups.parked("g")), []);
       assert.equal(await stream.groups.redrive("g"), 0);
       assert.equal(
-        (await stream.bounds()).reduce((sum, bounds) => sum + bounds.next, 0),
+        (await stream.partitions()).reduce((sum, bounds) => sum + bounds.next, 0),
         240,
       );
     }),
   );
 
   test(
-    "the number of partitions is the store's, and a live reader sees what comes",
+    "the number of partitions is the store's, and a live reader sees what comes, of one partition or of all",
     on(async (a, b) => {
       const stream = createStream<number>(a, "s", { partitions: 3 });
       await stream.append(1, { key: "k" });
       const other = createStream<number>(b, "s", { partitions: 4 });
-      await assert.rejects(other.append(2), code("INVALID_STATE"));
-      const { partition } = await stream.append(2, { key: "k" });
+      const { partition } = await other.append(2, { key: "k" });
+      assert.equal((await other.partitions()).length, 3);
       const seen: number[] = [];
       const reading = (async () => {
         for await (const { value } of createStream<number>(b, "s", { partitions: 3 }).read({ partition, live: true })) {
@@ -314,10 +314,24 @@ function factsOn(kind: StoreKind): void {
           if (value === 4) break;
         }
       })();
+      const everywhere: number[] = [];
+      const readingAll = (async () => {
+        for await (const { value } of other.read({ live: true })) {
+          everywhere.push(value);
+          if (everywhere.length === 6) break;
+        }
+      })();
       await stream.append(3, { key: "k" });
+      await stream.append(5, { key: "other" });
+      await stream.append(6, { key: "another" });
       await stream.append(4, { key: "k" });
       await reading;
+      await readingAll;
       assert.deepEqual(seen, [1, 2, 3, 4]);
+      assert.deepEqual(
+        everywhere.filter((value) => value < 5),
+        [1, 2, 3, 4],
+      );
     }),
   );
 
@@ -338,7 +352,11 @@ function factsOn(kind: StoreKind): void {
       await assert.rejects(stream.appendMany([{ value: 1, keys: "k" } as never]), invalid("records[0].keys"));
       assert.throws(() => stream.consume("g", () => {}, { batch: 0 }), invalid("batch"));
       assert.throws(() => stream.consume("", () => {}), invalid("group"));
-      await assert.rejects(Array.fromAsync(stream.read({ live: true })), invalid("partition"));
+      await assert.rejects(Array.fromAsync(stream.read({ partition: 8 })), invalid("partition"));
+      await assert.rejects(stream.repartition(0), invalid("partitions"));
+      assert.throws(() => createStream(a, "s", { compaction: { every: 1 } as object }), invalid("compaction.every"));
+      assert.throws(() => createStream(a, "s", { compaction: true, retention: "1d" }), invalid("retention"));
+      await assert.rejects(createStream<unknown>(a, "c", { compaction: true }).append(1), invalid("key"));
     }),
   );
 }

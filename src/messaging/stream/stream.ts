@@ -1,6 +1,5 @@
 import {
   encodeValue,
-  hash32,
   InvalidStateError,
   invalidArgument,
   limitExceeded,
@@ -17,6 +16,7 @@ import type {
   BatchHandler,
   ConsumeOptions,
   Groups,
+  PartitionInfo,
   ReadStreamOptions,
   RecordInput,
   Stream,
@@ -24,19 +24,24 @@ import type {
   StreamOptions,
   StreamRecord,
 } from "./contract.ts";
-import { offsetOf, StreamGroups } from "./groups.ts";
-import { keys, partitionTopic, type StoredRecord, toRecord } from "./layout.ts";
+import { StreamGroups } from "./groups.ts";
+import { keys, type Layout, partitionTopic, type StoredRecord, toRecord } from "./layout.ts";
+import { isSealed, LayoutBook, type Layouts, partitionOfKey, partitionsOf } from "./layouts.ts";
+import { type Page, readLive, readToEnd } from "./live.ts";
 import {
   assertFrom,
   checkAppend,
   checkRecord,
+  mostPartitions,
   type StreamSettings,
   text,
   toConsumeSettings,
   toStreamSettings,
   whole,
 } from "./options.ts";
-import { bytesOf, isBounded, trimPartition } from "./retention.ts";
+import { boundsOf, offsetOf } from "./reading.ts";
+import { bytesOf } from "./retention.ts";
+import { needsUpkeep, retireLayouts, tidyPartition } from "./upkeep.ts";
 
 /** Records without a key go to one partition for so long: full commits, few topics each. */
 const stickyRecords = 64;
@@ -55,9 +60,11 @@ export function createStream<T = unknown>(engine: Engine, name: string, options:
   return new EngineStream<T>(engine, name, toStreamSettings(options));
 }
 
-interface Placed {
-  readonly partition: number;
+/** A record on its way into the log. */
+interface Pending {
   readonly record: StoredRecord;
+  /** Where it is, once that is known. */
+  partition: number;
   offset: Offset | undefined;
 }
 
@@ -67,9 +74,9 @@ class EngineStream<T> implements Stream<T> {
   readonly #user: Engine;
   readonly #engine: Engine;
   readonly #settings: StreamSettings<T>;
-  readonly #batcher: Batcher<Placed>;
-  #ready: Promise<void> | undefined;
-  #sticky = { partition: 0, left: 0 };
+  readonly #book: LayoutBook;
+  readonly #batcher: Batcher<Pending>;
+  #sticky = { index: 0, left: 0 };
   #sinceTrim = 0;
 
   constructor(user: Engine, name: string, settings: StreamSettings<T>) {
@@ -77,28 +84,22 @@ class EngineStream<T> implements Stream<T> {
     this.#user = user;
     this.#engine = user.scope("stream", name);
     this.#settings = settings;
-    this.#batcher = new Batcher(user.limits, (placed) => this.#write(placed));
-    this.groups = new StreamGroups(
-      this.#engine,
-      settings.partitions,
-      (tx, records) => void this.#writeInto(tx, records),
-    );
-  }
-
-  get partitions(): number {
-    return this.#settings.partitions;
+    this.#book = new LayoutBook(this.#engine, name, settings.partitions);
+    this.#batcher = new Batcher(user.limits, (pending) => this.#write(pending));
+    this.groups = new StreamGroups(this.#engine, this.#book, async (tx, records) => {
+      this.#writeInto(tx, records.map(toPending), await this.#book.get());
+    });
   }
 
   async append(value: T, options: AppendOptions = {}): Promise<AppendedRecord> {
     checkAppend(options);
-    await this.#define();
-    const { placed, bytes } = await this.#place({ ...options, value }, "value");
+    const { pending, bytes } = await this.#prepare({ ...options, value }, "");
     if (options.tx) {
-      const [appended] = this.#writeInto(this.#engine.join(options.tx), [placed]);
+      const [appended] = await this.#joinInto(options.tx, [pending]);
       return appended as AppendedRecord;
     }
-    await this.#batcher.add(placed, bytes, options.signal);
-    return { partition: placed.partition, offset: known(placed) };
+    await this.#batcher.add(pending, bytes, options.signal);
+    return whereIs(pending);
   }
 
   async appendMany(
@@ -107,19 +108,18 @@ class EngineStream<T> implements Stream<T> {
   ): Promise<readonly AppendedRecord[]> {
     refuseUnknown(options, ["tx", "signal"]);
     if (!Array.isArray(records)) throw invalidArgument("records", records, "an array of { value, key?, headers? }");
-    await this.#define();
-    const all: { readonly record: Placed; readonly bytes: number }[] = [];
+    const all: { readonly record: Pending; readonly bytes: number }[] = [];
     for (const [i, record] of records.entries()) {
       refuseUnknown(record, ["value", "key", "headers"], `records[${i}]`);
       checkRecord(record, `records[${i}].`);
-      const { placed, bytes } = await this.#place(record, `records[${i}].value`);
-      all.push({ record: placed, bytes });
+      const { pending, bytes } = await this.#prepare(record, `records[${i}].`);
+      all.push({ record: pending, bytes });
     }
-    const placed = all.map(({ record }) => record);
-    if (options.tx) return placed.length === 0 ? [] : this.#writeInto(this.#engine.join(options.tx), placed);
+    const pending = all.map(({ record }) => record);
+    if (options.tx) return pending.length === 0 ? [] : await this.#joinInto(options.tx, pending);
     throwIfAborted(options.signal);
     await this.#batcher.addAll(all, options.signal);
-    return placed.map((each) => ({ partition: each.partition, offset: known(each) }));
+    return pending.map(whereIs);
   }
 
   consume(group: string, handler: BatchHandler<T>, options: ConsumeOptions = {}): StreamConsumer {
@@ -129,127 +129,122 @@ class EngineStream<T> implements Stream<T> {
     const parts = {
       user: this.#user,
       engine: this.#engine,
+      book: this.#book,
       stream: this.name,
       group,
       handler,
       definition: this.#settings,
       settings,
     };
-    return new GroupConsumer<T>(parts, () => this.#define());
+    return new GroupConsumer<T>(parts);
   }
 
   async *read(options: ReadStreamOptions = {}): AsyncGenerator<StreamRecord<T>> {
     refuseUnknown(options, ["partition", "from", "live", "signal"]);
     const { partition, from = "start", live = false, signal } = options;
     assertFrom(from);
-    if (partition !== undefined) whole(partition, "partition", 0, this.partitions - 1);
-    if (live && partition === undefined && this.partitions > 1)
-      throw invalidArgument("partition", partition, "one partition, as several are not live at once");
-    await this.#define();
-    const some = partition === undefined ? Array.from({ length: this.partitions }, (_, p) => p) : [partition];
-    for (const each of some) yield* this.#readOne(each, from, live, signal);
+    const { all } = await this.#book.read();
+    if (partition !== undefined) assertPartition(partition, all);
+    const start = (each: number) => offsetOf(this.#engine, each, from);
+    if (live) {
+      for await (const page of readLive(this.#engine, this.#book, partition, start, signal)) yield* this.#open(page);
+      return;
+    }
+    for (const each of partition === undefined ? partitionsOf(...all) : [partition])
+      for await (const page of readToEnd(this.#engine, each, await start(each), signal)) yield* this.#open(page);
   }
 
-  async bounds(): Promise<readonly { readonly first: Offset; readonly next: Offset }[]> {
-    const all = Array.from({ length: this.partitions }, (_, p) => this.#engine.log.bounds(partitionTopic(p)));
-    return await Promise.all(all);
+  async partitions(): Promise<readonly PartitionInfo[]> {
+    const layouts = await this.#book.read();
+    return await Promise.all(
+      partitionsOf(...layouts.all).map(async (partition) => {
+        const bounds = await boundsOf(this.#engine, partition);
+        return { partition, ...bounds, sealed: isSealed(layouts, partition) };
+      }),
+    );
+  }
+
+  async repartition(partitions: number, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    refuseUnknown(options, ["signal"]);
+    await this.#book.extend(whole(partitions, "partitions", 1, mostPartitions), options);
   }
 
   async trim(): Promise<void> {
-    for (let partition = 0; partition < this.partitions; partition++)
-      await trimPartition(this.#engine, partition, this.#settings.retention);
+    const layouts = await this.#book.read();
+    for (const partition of partitionsOf(...layouts.all))
+      await tidyPartition(this.#engine, layouts, partition, this.#settings);
+    await retireLayouts(this.#engine, this.#book);
   }
 
-  async *#readOne(
-    partition: number,
-    from: NonNullable<ReadStreamOptions["from"]>,
-    live: boolean,
-    signal: AbortSignal | undefined,
-  ): AsyncGenerator<StreamRecord<T>> {
-    const options = signal ? { signal } : {};
-    let at = await offsetOf(this.#engine, partition, from);
+  async *#open({ partition, records }: Page): AsyncGenerator<StreamRecord<T>> {
     const { schema } = this.#settings;
-    const open = async (record: StreamRecord<unknown>): Promise<StreamRecord<T>> =>
-      schema === undefined
+    for (const each of records) {
+      const record = toRecord(partition, each);
+      yield schema === undefined
         ? (record as StreamRecord<T>)
         : { ...record, value: await validate(schema, record.value, "record.value") };
-    if (live) {
-      for await (const records of this.#engine.log.tail(partitionTopic(partition), { from: at, ...options }))
-        for (const record of records) yield await open(toRecord(partition, record));
-      return;
-    }
-    const { next } = await this.#engine.log.bounds(partitionTopic(partition));
-    while (at < next) {
-      const records = await this.#engine.log.read(partitionTopic(partition), { from: at, ...options });
-      const last = records.at(-1);
-      if (last === undefined) return;
-      for (const record of records) if (record.offset < next) yield await open(toRecord(partition, record));
-      at = last.offset + 1;
     }
   }
 
-  /** The number of partitions is the store's: whoever is first decides. */
-  #define(): Promise<void> {
-    this.#ready ??= this.#compare().catch((error) => {
-      this.#ready = undefined;
-      throw error;
-    });
-    return this.#ready;
-  }
-
-  async #compare(): Promise<void> {
-    const set = { set: keys.partitions, value: this.partitions };
-    const present = await this.#engine.kv.get<number>(keys.partitions);
-    if (present === undefined) {
-      const checks = [{ key: keys.partitions, version: undefined }];
-      if ((await this.#engine.kv.tryCommit({ checks, mutations: [set] })).ok) return;
-    }
-    const stored = (present ?? (await this.#engine.kv.get<number>(keys.partitions)))?.value;
-    if (stored !== this.partitions)
-      throw new InvalidStateError(
-        `stream ${this.name} has ${stored} partitions, and this program was made for ${this.partitions}: give it partitions: ${stored}`,
-        { details: { stream: this.name, partitions: stored } },
-      );
-  }
-
-  async #place(
+  async #prepare(
     { value, key, headers }: RecordInput<T>,
-    name: string,
-  ): Promise<{ readonly placed: Placed; readonly bytes: number }> {
+    path: string,
+  ): Promise<{ readonly pending: Pending; readonly bytes: number }> {
+    const { schema, compaction } = this.#settings;
+    if (compaction && key === undefined)
+      throw invalidArgument(`${path}key`, key, "a key, as the stream keeps the latest record of each");
     // What is kept is what was given; handlers get the schema's output.
-    if (this.#settings.schema !== undefined) await validate(this.#settings.schema, value, name);
-    const bytes = encodeValue(value, name).length;
+    if (schema !== undefined) await validate(schema, value, `${path}value`);
+    const bytes = encodeValue(value, `${path}value`).length;
     const most = this.#user.limits.valueBytes - recordOverhead;
-    if (bytes > most) throw limitExceeded(name, bytes, most, "bytes encoded");
+    if (bytes > most) throw limitExceeded(`${path}value`, bytes, most, "bytes encoded");
     const record: StoredRecord = headers ? [value, key ?? null, headers] : key !== undefined ? [value, key] : [value];
-    return { placed: { partition: this.#partitionOf(key), record, offset: undefined }, bytes: bytes + 64 };
+    return { pending: toPending(record), bytes: bytes + 64 };
   }
 
-  #partitionOf(key: string | undefined): number {
-    if (key !== undefined) return hash32(key) % this.partitions;
-    if (this.#sticky.left === 0) {
-      this.#sticky = { partition: (this.#sticky.partition + 1) % this.partitions, left: stickyRecords };
-    }
+  #place({ current }: Layouts, { record }: Pending): number {
+    const [first, count] = current;
+    const key = record[1] ?? undefined;
+    if (key !== undefined) return partitionOfKey(current, key);
+    if (this.#sticky.left === 0) this.#sticky = { index: this.#sticky.index + 1, left: stickyRecords };
     this.#sticky.left--;
-    return this.#sticky.partition;
+    return first + (this.#sticky.index % count);
   }
 
-  async #write(placed: readonly Placed[]): Promise<void> {
-    await using open = this.#engine.begin();
-    const appended = this.#writeInto(open.tx, placed);
-    await open.commit();
-    for (const [i, each] of placed.entries()) each.offset = offsetIn(appended[i] as AppendedRecord);
-    this.#sinceTrim += placed.length;
-    if (this.#sinceTrim < trimEvery || !isBounded(this.#settings.retention)) return;
+  async #joinInto(tx: Transaction, pending: readonly Pending[]): Promise<AppendedRecord[]> {
+    const layouts = await this.#book.get();
+    return this.#writeInto(this.#engine.join(tx), pending, layouts, tx);
+  }
+
+  /** Again if the stream was laid out anew meanwhile. */
+  async #write(pending: readonly Pending[]): Promise<void> {
+    for (;;) {
+      const layouts = await this.#book.get();
+      await using open = this.#engine.begin();
+      const appended = this.#writeInto(open.tx, pending, layouts);
+      if (!(await open.commit())) continue;
+      for (const [i, each] of pending.entries()) each.offset = offsetIn(appended[i] as AppendedRecord);
+      break;
+    }
+    this.#sinceTrim += pending.length;
+    if (this.#sinceTrim < trimEvery || !needsUpkeep(this.#settings)) return;
     this.#sinceTrim = 0;
-    // Retention is not the business of whoever waits for this record.
+    // What is to be forgotten is not the business of whoever waits for this record.
     this.trim().catch(() => {});
   }
 
-  #writeInto(tx: Transaction, placed: readonly Pick<Placed, "partition" | "record">[]): AppendedRecord[] {
+  /** @param whole the transaction of which `tx` is a view */
+  #writeInto(
+    tx: Transaction,
+    pending: readonly Pending[],
+    layouts: Layouts,
+    whole: Transaction = tx,
+  ): AppendedRecord[] {
+    this.#book.check(tx, layouts, whole);
     const counts = this.#settings.retention.bytes !== undefined;
     const appended: AppendedRecord[] = [];
-    const partitions = Map.groupBy(placed.entries(), ([, { partition }]) => partition);
+    for (const each of pending) each.partition = this.#place(layouts, each);
+    const partitions = Map.groupBy(pending.entries(), ([, { partition }]) => partition);
     for (const [partition, some] of partitions) {
       const records = some.map(([, { record }]) => record);
       const first = tx.append(partitionTopic(partition), records);
@@ -262,6 +257,20 @@ class EngineStream<T> implements Stream<T> {
     }
     return appended;
   }
+}
+
+function toPending(record: StoredRecord): Pending {
+  return { record, partition: 0, offset: undefined };
+}
+
+function assertPartition(partition: number, all: readonly Layout[]): void {
+  const partitions = partitionsOf(...all);
+  if (!partitions.includes(partition))
+    throw invalidArgument(
+      "partition",
+      partition,
+      `a partition of the stream: ${partitions[0]} to ${partitions.at(-1)}`,
+    );
 }
 
 function after(first: AfterCommit<Offset>, n: number): AfterCommit<Offset> {
@@ -281,11 +290,12 @@ function offsetIn({ offset }: AppendedRecord): Offset | undefined {
   }
 }
 
-function known(placed: Placed): AfterCommit<Offset> {
-  return {
+function whereIs(pending: Pending): AppendedRecord {
+  const offset = {
     get value() {
-      if (placed.offset !== undefined) return placed.offset;
+      if (pending.offset !== undefined) return pending.offset;
       throw new InvalidStateError("the offset was lost with the connection; the record is appended");
     },
   };
+  return { partition: pending.partition, offset };
 }

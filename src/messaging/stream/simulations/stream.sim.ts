@@ -6,10 +6,10 @@ import { type BatchContext, createStream, type Stream, type StreamRecord } from 
 
 /**
  * Clients append records of a few keys; the members of a group copy them into another stream, and note each record. Members fail, come and go, die, stand still beyond the time to live
- * of their lease, or are cut off; partitions change hands all the time.
+ * of their lease, or are cut off; partitions change hands all the time. Now and then one of the streams is laid out anew.
  *
- * Invariants: no record is in the stream twice; each takes effect at most once, and in the order of its partition; at all times the copy holds exactly what has taken effect, in the order of each key. Afterwards every record has
- * taken effect exactly once, and the copy is complete.
+ * Invariants: no record is in the stream twice; each takes effect at most once, and in the order of its partition; at all times the copy holds exactly what has taken effect, in the order of each key, and what has taken effect
+ * of a key is the beginning of what was appended of it, over all layouts. Afterwards every record has taken effect exactly once, and the copy is complete.
  */
 export const stream: Scenario = {
   name: "stream",
@@ -26,12 +26,11 @@ export const stream: Scenario = {
   },
 };
 
-const partitions = 4;
 const group = "copiers";
 
 function open(engine: Engine): { readonly source: Stream<string>; readonly copy: Stream<string> } {
   return {
-    source: createStream<string>(engine, "source", { partitions }),
+    source: createStream<string>(engine, "source", { partitions: 4 }),
     copy: createStream<string>(engine, "copy", { partitions: 2 }),
   };
 }
@@ -83,6 +82,9 @@ async function operation(client: SimulatedClient): Promise<void> {
   const { random } = runtime;
   const { source } = (state.get(`streams ${client.name}`) ?? open(engine)) as ReturnType<typeof open>;
   if (!state.has(`streams ${client.name}`)) state.set(`streams ${client.name}`, { source });
+  if (random.next() < 0.04) return await source.repartition(1 + Math.floor(random.next() * 8));
+  if (random.next() < 0.02)
+    return await createStream<string>(engine, "copy").repartition(1 + Math.floor(random.next() * 4));
   const appended = state.get("appended") as Set<string>;
   const values = Array.from({ length: 1 + Math.floor(random.next() * 4) }, () => {
     const number = state.get("number") as number;
@@ -112,9 +114,16 @@ async function all(engine: Engine, topic: readonly (string | number)[]): Promise
   }
 }
 
+/** The partitions of all layouts, in their order. */
+async function partitionsOf(engine: Engine, stream: string): Promise<number[]> {
+  const layouts = await engine.scope("stream", stream).kv.get<readonly (readonly [number, number])[]>(["partitions"]);
+  const [first, count] = layouts?.value.at(-1) ?? [0, 0];
+  return Array.from({ length: first + count }, (_, partition) => partition);
+}
+
 async function inOrder({ engine }: World): Promise<void> {
   const scope = engine.scope("stream", "source");
-  for (let partition = 0; partition < partitions; partition++) {
+  for (const partition of await partitionsOf(engine, "source")) {
     const effects = await all(engine, ["effects", partition]);
     const records = (await all(scope, ["partition", partition])).map((record) => (record as [string])[0]);
     assert.deepEqual(
@@ -140,28 +149,33 @@ function byKey(records: readonly unknown[]): Map<string, string[]> {
 }
 
 async function exactCopy({ engine }: World): Promise<void> {
+  const appended: unknown[] = [];
   const effective: unknown[] = [];
-  const seen = new Set<unknown>();
-  for (let partition = 0; partition < partitions; partition++) {
+  for (const partition of await partitionsOf(engine, "source")) {
     const records = await all(engine.scope("stream", "source"), ["partition", partition]);
-    for (const [value] of records as readonly [string][]) {
-      assert.ok(!seen.has(value), `${value} is in the stream twice`);
-      seen.add(value);
-    }
+    appended.push(...records);
     effective.push(...records.slice(0, (await all(engine, ["effects", partition])).length));
   }
+  const values = appended.map((record) => (record as [string])[0]);
+  assert.equal(new Set(values).size, values.length, "a record is in the stream twice");
+  const whole = byKey(appended);
+  const effects = byKey(effective);
+  for (const [key, done] of effects)
+    if (key !== "")
+      assert.deepEqual(done, whole.get(key)?.slice(0, done.length), `the effects of ${key} are no prefix`);
   const copied: unknown[] = [];
-  for (const partition of [0, 1]) copied.push(...(await all(engine.scope("stream", "copy"), ["partition", partition])));
-  assert.deepEqual(byKey(copied), byKey(effective), "the copy is not what has taken effect");
+  for (const partition of await partitionsOf(engine, "copy"))
+    copied.push(...(await all(engine.scope("stream", "copy"), ["partition", partition])));
+  assert.deepEqual(byKey(copied), effects, "the copy is not what has taken effect");
 }
 
 async function complete(world: World): Promise<boolean> {
   const { engine, state } = world;
   const effects = new Set<unknown>();
-  for (let partition = 0; partition < partitions; partition++)
+  for (const partition of await partitionsOf(engine, "source"))
     for (const value of await all(engine, ["effects", partition])) effects.add(value);
   const copied = new Set<unknown>();
-  for (const partition of [0, 1])
+  for (const partition of await partitionsOf(engine, "copy"))
     for (const record of await all(engine.scope("stream", "copy"), ["partition", partition]))
       copied.add((record as [string])[0]);
   for (const value of state.get("appended") as Set<string>) {
@@ -169,7 +183,7 @@ async function complete(world: World): Promise<boolean> {
     assert.ok(copied.has(value), `${value} was not copied`);
   }
   const scope = engine.scope("stream", "source");
-  for (let partition = 0; partition < partitions; partition++) {
+  for (const partition of await partitionsOf(engine, "source")) {
     const { next } = await scope.log.bounds(["partition", partition]);
     const position = (await scope.kv.get<number>(["position", group, partition]))?.value ?? 0;
     assert.equal(position, next, `partition ${partition} is not consumed`);
