@@ -12,6 +12,16 @@ const sharedEncoder = new ValueEncoder();
 let sharedEncoderBusy = false;
 const decoder = new ValueDecoder();
 
+/** A value that has been encoded already: `encodeValue`, and so whatever stores a value, takes it for the value. For those who must know a size before they store. */
+export class Encoded {
+  readonly bytes: Uint8Array;
+
+  /** @throws as `encodeValue` */
+  constructor(value: unknown, name = "value") {
+    this.bytes = encodeValue(value, name);
+  }
+}
+
 /**
  * A value as stored bytes: the same for all engines, blocks and processes. The bytes are a copy; changing the value later has no effect.
  *
@@ -26,6 +36,7 @@ const decoder = new ValueDecoder();
  * @throws LimitError more than 64 MiB
  */
 export function encodeValue(value: unknown, name = "value"): Uint8Array {
+  if (value instanceof Encoded) return value.bytes;
   if (typeof value === "number" && Number.isSafeInteger(value) && !Object.is(value, -0)) return encodeInteger(value);
   if (value === undefined)
     throw invalidArgument(name, value, "anything structured-cloneable but undefined; to remove, delete");

@@ -20,17 +20,23 @@ export function createIds(runtime: Pick<Runtime, "clock" | "random">): Ids {
   // The 80 random bits as two numbers of 40, because a number holds 53 exactly.
   let high = 0;
   let low = 0;
+  /** What ids of one millisecond begin with, mostly. */
+  let beginning = "";
 
   function draw(): void {
     const bytes = Buffer.from(runtime.random.bytes(10));
     high = bytes.readUIntBE(0, 5);
     low = bytes.readUIntBE(5, 5);
+    beginning = base32(time, 10) + base32(high, 8);
   }
 
   function countUp(): void {
     if (++low < HALF) return;
     low = 0;
-    if (++high < HALF) return;
+    if (++high < HALF) {
+      beginning = base32(time, 10) + base32(high, 8);
+      return;
+    }
     // All random bits of this millisecond are used up: borrow the next one.
     time += 1;
     draw();
@@ -45,17 +51,21 @@ export function createIds(runtime: Pick<Runtime, "clock" | "random">): Ids {
       } else {
         countUp();
       }
-      return base32(time, 10) + base32(high, 8) + base32(low, 8);
+      return beginning + base32(low, 8);
     },
   };
 }
 
+/** All of two characters, by value. */
+const pairs = Array.from({ length: 1024 }, (_, i) => alphabet.charAt(i >> 5) + alphabet.charAt(i & 31));
+
+/** @param length even */
 function base32(value: number, length: number): string {
   let text = "";
   let rest = value;
-  for (let i = 0; i < length; i++) {
-    text = alphabet.charAt(rest % 32) + text;
-    rest = Math.floor(rest / 32);
+  for (let i = 0; i < length; i += 2) {
+    text = (pairs[rest % 1024] as string) + text;
+    rest = Math.floor(rest / 1024);
   }
   return text;
 }

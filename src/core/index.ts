@@ -26,7 +26,7 @@ export {
   toBinaryString,
   toHex,
 } from "./bytes.ts";
-export { decodeInteger, decodeValue, encodeInteger, encodeValue, INTEGER_TAG } from "./codec.ts";
+export { decodeInteger, decodeValue, Encoded, encodeInteger, encodeValue, INTEGER_TAG } from "./codec.ts";
 export { type Closer, createCloser } from "./disposal.ts";
 export { type Duration, toMilliseconds } from "./duration.ts";
 export { type ErrorCode, errorCodes } from "./error-codes.ts";

@@ -31,20 +31,19 @@ export class Batcher<R> {
    * Resolves when the record is durable. A signal withdraws it only before this is called.
    * @throws OverloadedError too much waits in this process to be written
    */
-  async add(record: R, bytes: number, signal?: AbortSignal): Promise<void> {
-    throwIfAborted(signal);
-    if (this.#pending.length >= mostPending || this.#bytes + bytes > mostPendingBytes) {
-      throw new OverloadedError(
-        `${this.#pending.length} records (${this.#bytes} bytes) wait in this process to be written: await some of them before adding more`,
-        { details: { records: this.#pending.length, bytes: this.#bytes } },
-      );
-    }
-    this.#bytes += bytes;
-    const added = new Promise<void>((resolve, reject) => {
+  add(record: R, bytes: number, signal?: AbortSignal): Promise<void> {
+    return new Promise<void>((resolve, reject) => {
+      throwIfAborted(signal);
+      if (this.#pending.length >= mostPending || this.#bytes + bytes > mostPendingBytes) {
+        throw new OverloadedError(
+          `${this.#pending.length} records (${this.#bytes} bytes) wait in this process to be written: await some of them before adding more`,
+          { details: { records: this.#pending.length, bytes: this.#bytes } },
+        );
+      }
+      this.#bytes += bytes;
       this.#pending.push({ record, bytes, resolve, reject });
+      if (!this.#flushing) void this.#flush();
     });
-    if (!this.#flushing) void this.#flush();
-    await added;
   }
 
   /** Writes the records in order; each commit as large as it may be. */

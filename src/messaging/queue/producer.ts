@@ -1,9 +1,16 @@
 import { type Leases, watchUntil } from "../../coordination/lease/index.ts";
-import { createIds, type Ids, isAshlarError, OverloadedError, type Runtime } from "../../core/index.ts";
+import {
+  createIds,
+  decodeValue,
+  Encoded,
+  type Ids,
+  isAshlarError,
+  OverloadedError,
+  type Runtime,
+} from "../../core/index.ts";
 import type { Engine, Transaction } from "../../engine/index.ts";
 import { Batcher } from "./batcher.ts";
 import { Claim, type Slot } from "./claim.ts";
-import type { Added } from "./contract.ts";
 import { claimStands } from "./doubt.ts";
 import { fromRecord } from "./lane.ts";
 import {
@@ -16,18 +23,17 @@ import {
   slotsPerClaim,
 } from "./layout.ts";
 import type { LocalQueue } from "./local.ts";
-import type { Order, Settings } from "./options.ts";
+import { type Order, type Settings, sizeOf } from "./options.ts";
 import { placeNew } from "./outcome.ts";
 import { slotOf } from "./taker.ts";
 import type { QueueWorker } from "./worker.ts";
 
-interface Sized {
+/** A job on its way into the lane. */
+export interface Sized {
   readonly record: LaneRecord;
+  readonly encoded: Encoded;
   readonly bytes: number;
 }
-
-/** Bytes besides the data in a record. */
-const recordOverhead = 64;
 
 /** Writes jobs into the queue. */
 export class Producer {
@@ -60,33 +66,44 @@ export class Producer {
     return this.#ids.next();
   }
 
-  /** To the end of the lane, together with whatever else is added at this moment; or to a worker of this process that waits for it. */
-  async addPlain(
-    data: unknown,
-    headers: Headers | undefined,
-    bytes: number,
-    signal: AbortSignal | undefined,
-  ): Promise<Added> {
+  /**
+   * A job as the lane has it. Encoded once: for its size, and for the commit.
+   * @throws InvalidArgumentError LimitError the data cannot be stored
+   */
+  prepare(data: unknown, headers: Headers | undefined, name: string): Sized {
     const id = this.nextId();
     const record: LaneRecord = headers ? [id, data, headers] : [id, data];
-    const size = bytes + recordOverhead;
-    await this.#batcher.add({ record, bytes: size }, size, signal);
-    return { id };
+    let encoded: Encoded;
+    try {
+      encoded = new Encoded(record, name);
+    } catch (error) {
+      // What is wrong is named by its path in the data.
+      sizeOf(data, this.#settings, name);
+      throw error;
+    }
+    const bytes = encoded.bytes.length;
+    if (bytes > this.#settings.maxBytes) sizeOf(data, this.#settings, name);
+    return { record, encoded, bytes };
+  }
+
+  /** To the end of the lane, together with whatever else is added at this moment; or to a worker of this process that waits for it. */
+  addPlain(sized: Sized, signal: AbortSignal | undefined): Promise<void> {
+    return this.#batcher.add(sized, sized.bytes, signal);
   }
 
   /** To the end of the lane, in order; each commit as large as it may be. */
-  async addLane(
-    records: readonly { readonly record: LaneRecord; readonly bytes: number }[],
-    signal?: AbortSignal,
-  ): Promise<void> {
-    const sized = records.map((record) => ({ record, bytes: record.bytes }));
+  async addLane(jobs: readonly Sized[], signal?: AbortSignal): Promise<void> {
+    const sized = jobs.map((record) => ({ record, bytes: record.bytes }));
     await this.#batcher.addAll(sized, signal);
   }
 
   /** As part of a transaction: `tx` is of the queue's scope. */
-  writeLane(tx: Transaction, records: readonly LaneRecord[]): void {
-    tx.append(laneTopic, records);
-    this.#countWaiting(tx, records.length);
+  writeLane(tx: Transaction, jobs: readonly Sized[]): void {
+    tx.append(
+      laneTopic,
+      jobs.map(({ encoded }) => encoded),
+    );
+    this.#countWaiting(tx, jobs.length);
   }
 
   /** Onto the shelf. */
@@ -150,12 +167,11 @@ export class Producer {
   }
 
   async #commitPending(sized: readonly Sized[]): Promise<void> {
-    const records = sized.map(({ record }) => record);
     const worker = this.#hungry();
     const direct = worker ? this.#portion(sized, Math.min(worker.appetite, slotsPerClaim)) : 0;
-    if (worker?.lease && direct > 0 && (await this.#handOver(worker, records.slice(0, direct), records.slice(direct))))
+    if (worker?.lease && direct > 0 && (await this.#handOver(worker, sized.slice(0, direct), sized.slice(direct))))
       return;
-    await this.#commitLane(records, undefined);
+    await this.#commitLane(sized, undefined);
   }
 
   /** How many from the beginning one claim holds. */
@@ -177,9 +193,11 @@ export class Producer {
   }
 
   /** Adds and claims in one commit. False: that cannot be now, and nothing was added. */
-  async #handOver(worker: QueueWorker, records: readonly LaneRecord[], rest: readonly LaneRecord[]): Promise<boolean> {
+  async #handOver(worker: QueueWorker, direct: readonly Sized[], rest: readonly Sized[]): Promise<boolean> {
     const lease = worker.lease;
     if (!lease) return false;
+    // Handlers get what is stored, not what the producer may go on changing.
+    const records = direct.map(({ encoded }) => decodeValue(encoded.bytes) as LaneRecord);
     worker.reserve(records.length);
     try {
       const at = await this.#leases.now();
@@ -195,7 +213,11 @@ export class Producer {
       tx.check({ key: claim.key, version: undefined }, { otherwise });
       lease.guard(tx);
       tx.set(claim.key, { inline: records, at } satisfies ClaimValue);
-      if (rest.length > 0) tx.append(laneTopic, rest);
+      if (rest.length > 0)
+        tx.append(
+          laneTopic,
+          rest.map(({ encoded }) => encoded),
+        );
       try {
         await open.commit();
       } catch (error) {
@@ -213,10 +235,10 @@ export class Producer {
     }
   }
 
-  async #commitLane(records: readonly LaneRecord[], signal: AbortSignal | undefined): Promise<void> {
+  async #commitLane(sized: readonly Sized[], signal: AbortSignal | undefined): Promise<void> {
     await this.whenRoom(async () => {
       await using open = this.#engine.begin();
-      this.writeLane(open.tx, records);
+      this.writeLane(open.tx, sized);
       await open.commit(signal ? { signal } : {});
     }, signal);
     this.#local.wake();

@@ -20,7 +20,7 @@ import type {
 } from "./contract.ts";
 import { hubOf } from "./hub.ts";
 import { ownLane } from "./lane.ts";
-import { type ChildState, keys, type LaneRecord, type StoredJob } from "./layout.ts";
+import { type ChildState, keys, type StoredJob } from "./layout.ts";
 import { type LocalQueue, scopeOf } from "./local.ts";
 import {
   type Order,
@@ -33,7 +33,7 @@ import {
   toWorkSettings,
 } from "./options.ts";
 import type { Desk } from "./outcome.ts";
-import { Producer } from "./producer.ts";
+import { Producer, type Sized } from "./producer.ts";
 import { awaitResult } from "./results.ts";
 import { maxChildren } from "./stirs.ts";
 import { QueueWorker } from "./worker.ts";
@@ -75,13 +75,10 @@ class EngineQueue<T> implements Queue<T> {
 
   async add(data: T, options?: AddOptions): Promise<Added> {
     const order = options === undefined ? plainOrder : toOrder(options);
-    const value = await this.#checked(data);
-    const bytes = sizeOf(value, this.#settings);
+    if (this.#settings.schema !== undefined) await this.#check(data);
     // In a bounded queue each add waits for room by itself, and may be called off.
     const shared = order.plain && options?.tx === undefined && this.#settings.maxWaiting === undefined;
-    const added = shared
-      ? await this.#producer.addPlain(value, order.headers, bytes, order.signal)
-      : await this.#addOne(value, order, options?.tx);
+    const added = shared ? await this.#addShared(data, order) : await this.#addOne(data, order, options?.tx);
     this.#tellAdded(added, order);
     return added;
   }
@@ -89,27 +86,17 @@ class EngineQueue<T> implements Queue<T> {
   async addMany(items: readonly T[], options: AddManyOptions = {}): Promise<readonly Added[]> {
     if (!Array.isArray(items)) throw invalidArgument("items", items, "an array of jobs' data");
     const order = toOrder(options, true);
-    const jobs: { readonly data: unknown; readonly bytes: number }[] = [];
+    const jobs: Sized[] = [];
     for (const [i, item] of items.entries()) {
-      const data = await this.#checked(item, `items[${i}]`);
-      jobs.push({ data, bytes: sizeOf(data, this.#settings, `items[${i}]`) });
+      const name = `items[${i}]`;
+      if (this.#settings.schema !== undefined) await this.#check(item, name);
+      jobs.push(this.#producer.prepare(item, order.headers, name));
     }
     const now = await this.#producer.now();
-    const { headers } = order;
-    const records = jobs.map(({ data, bytes }) => {
-      const id = this.#producer.nextId();
-      const record: LaneRecord = headers ? [id, data, headers] : [id, data];
-      return { record, bytes: bytes + 64 };
-    });
-    if (order.plain) {
-      if (options.tx)
-        this.#producer.writeLane(
-          this.#joined(options.tx),
-          records.map(({ record }) => record),
-        );
-      else await this.#producer.addLane(records, options.signal);
-    } else await this.#addShelf(records, order, now, options.tx);
-    const added = records.map(({ record }) => ({ id: record[0] }));
+    if (!order.plain) await this.#addShelf(jobs, order, now, options.tx);
+    else if (options.tx) this.#producer.writeLane(this.#joined(options.tx), jobs);
+    else await this.#producer.addLane(jobs, options.signal);
+    const added = jobs.map(({ record }) => ({ id: record[0] }));
     for (const each of added) this.#tellAdded(each, order);
     return added;
   }
@@ -129,7 +116,8 @@ class EngineQueue<T> implements Queue<T> {
     if (onChildFailure !== "fail" && onChildFailure !== "run")
       throw invalidArgument("parent.onChildFailure", onChildFailure, '"fail" or "run"');
     const order = toOrder(parent.options ?? {});
-    const data = await this.#checked(parent.data, "parent.data");
+    const { data } = parent;
+    await this.#check(data, "parent.data");
     sizeOf(data, this.#settings, "parent.data");
     const now = await this.#producer.now();
     const id = this.#producer.nextId();
@@ -204,14 +192,20 @@ class EngineQueue<T> implements Queue<T> {
     return this.#admin.purge(options);
   }
 
+  async #addShared(data: unknown, order: Order): Promise<Added> {
+    const sized = this.#producer.prepare(data, order.headers, "data");
+    await this.#producer.addPlain(sized, order.signal);
+    return { id: sized.record[0] };
+  }
+
   async #addOne(data: unknown, order: Order, given: Transaction | undefined): Promise<Added> {
+    const sized = this.#producer.prepare(data, order.headers, "data");
+    const [id] = sized.record;
     const now = await this.#producer.now();
-    const id = this.#producer.nextId();
-    const record: LaneRecord = order.headers ? [id, data, order.headers] : [id, data];
     const job = this.#producer.toJob(data, order, now);
     const write = (tx: Transaction): void => {
       const own = this.#joined(tx);
-      if (order.plain) this.#producer.writeLane(own, [record]);
+      if (order.plain) this.#producer.writeLane(own, [sized]);
       else this.#producer.writeShelf(own, id, job, now);
     };
     const { dedupe } = order;
@@ -239,12 +233,7 @@ class EngineQueue<T> implements Queue<T> {
     return added;
   }
 
-  async #addShelf(
-    records: readonly { readonly record: LaneRecord; readonly bytes: number }[],
-    order: Order,
-    now: number,
-    given: Transaction | undefined,
-  ): Promise<void> {
+  async #addShelf(records: readonly Sized[], order: Order, now: number, given: Transaction | undefined): Promise<void> {
     const write = (tx: Transaction, part: typeof records): void => {
       const own = this.#joined(tx);
       for (const { record } of part)
@@ -291,7 +280,8 @@ class EngineQueue<T> implements Queue<T> {
       throw invalidArgument(`${name}.queue`, child.queue, "a queue made on the same engine and namespace");
     const order = toOrder(child.options ?? {});
     if (order.dedupe) throw invalidArgument(`${name}.options.dedupe`, order.dedupe.key, "no deduplication of children");
-    const data = await queue.#checked(child.data, `${name}.data`);
+    const { data } = child;
+    await queue.#check(data, `${name}.data`);
     sizeOf(data, queue.#settings, `${name}.data`);
     const job = { ...queue.#producer.toJob(data, order, now), parent: { queue: this.name, id: parent } };
     return { queue, id: queue.#producer.nextId(), job };
@@ -301,11 +291,10 @@ class EngineQueue<T> implements Queue<T> {
     return this.#engine.join(tx);
   }
 
-  async #checked(data: unknown, name = "data"): Promise<unknown> {
+  async #check(data: unknown, name = "data"): Promise<void> {
     const { schema } = this.#settings;
     // What is kept is what was given; handlers get the schema's output.
     if (schema !== undefined) await validate(schema, data, name);
-    return data;
   }
 
   #tellAdded({ id, duplicate }: Added, order: Order): void {

@@ -1,6 +1,6 @@
 import {
+  Encoded,
   encodeValue,
-  InvalidStateError,
   invalidArgument,
   limitExceeded,
   refuseUnknown,
@@ -40,7 +40,6 @@ import {
   whole,
 } from "./options.ts";
 import { boundsOf, offsetOf } from "./reading.ts";
-import { bytesOf } from "./retention.ts";
 import { needsUpkeep, retireLayouts, tidyPartition } from "./upkeep.ts";
 
 /** Records without a key go to one partition for so long: full commits, few topics each. */
@@ -60,12 +59,15 @@ export function createStream<T = unknown>(engine: Engine, name: string, options:
   return new EngineStream<T>(engine, name, toStreamSettings(options));
 }
 
-/** A record on its way into the log. */
+/** A record on its way into the log. Encoded once: for its size, and for the commit. */
 interface Pending {
-  readonly record: StoredRecord;
-  /** Where it is, once that is known. */
+  readonly key: string | undefined;
+  readonly encoded: Encoded;
+  /** Where it is, once that is decided. */
   partition: number;
-  offset: Offset | undefined;
+  /** The first of its partition in its commit, and how many come between. */
+  first: AfterCommit<Offset> | undefined;
+  after: number;
 }
 
 class EngineStream<T> implements Stream<T> {
@@ -93,12 +95,10 @@ class EngineStream<T> implements Stream<T> {
 
   async append(value: T, options: AppendOptions = {}): Promise<AppendedRecord> {
     checkAppend(options);
-    const { pending, bytes } = await this.#prepare({ ...options, value }, "");
-    if (options.tx) {
-      const [appended] = await this.#joinInto(options.tx, [pending]);
-      return appended as AppendedRecord;
-    }
-    await this.#batcher.add(pending, bytes, options.signal);
+    if (this.#settings.schema !== undefined) await validate(this.#settings.schema, value, "value");
+    const pending = this.#prepare(value, options, "");
+    if (options.tx) return whereIs((await this.#joinInto(options.tx, [pending]))[0] as Pending);
+    await this.#batcher.add(pending, weight(pending), options.signal);
     return whereIs(pending);
   }
 
@@ -112,11 +112,13 @@ class EngineStream<T> implements Stream<T> {
     for (const [i, record] of records.entries()) {
       refuseUnknown(record, ["value", "key", "headers"], `records[${i}]`);
       checkRecord(record, `records[${i}].`);
-      const { pending, bytes } = await this.#prepare(record, `records[${i}].`);
-      all.push({ record: pending, bytes });
+      if (this.#settings.schema !== undefined)
+        await validate(this.#settings.schema, record.value, `records[${i}].value`);
+      const pending = this.#prepare(record.value, record, `records[${i}].`);
+      all.push({ record: pending, bytes: weight(pending) });
     }
     const pending = all.map(({ record }) => record);
-    if (options.tx) return pending.length === 0 ? [] : await this.#joinInto(options.tx, pending);
+    if (options.tx) return pending.length === 0 ? [] : (await this.#joinInto(options.tx, pending)).map(whereIs);
     throwIfAborted(options.signal);
     await this.#batcher.addAll(all, options.signal);
     return pending.map(whereIs);
@@ -186,34 +188,37 @@ class EngineStream<T> implements Stream<T> {
     }
   }
 
-  async #prepare(
-    { value, key, headers }: RecordInput<T>,
-    path: string,
-  ): Promise<{ readonly pending: Pending; readonly bytes: number }> {
-    const { schema, compaction } = this.#settings;
-    if (compaction && key === undefined)
+  /** What is kept is what was given; handlers get the schema's output. */
+  #prepare(value: unknown, { key, headers }: Pick<AppendOptions, "key" | "headers">, path: string): Pending {
+    if (this.#settings.compaction && key === undefined)
       throw invalidArgument(`${path}key`, key, "a key, as the stream keeps the latest record of each");
-    // What is kept is what was given; handlers get the schema's output.
-    if (schema !== undefined) await validate(schema, value, `${path}value`);
-    const bytes = encodeValue(value, `${path}value`).length;
-    const most = this.#user.limits.valueBytes - recordOverhead;
-    if (bytes > most) throw limitExceeded(`${path}value`, bytes, most, "bytes encoded");
     const record: StoredRecord = headers ? [value, key ?? null, headers] : key !== undefined ? [value, key] : [value];
-    return { pending: toPending(record), bytes: bytes + 64 };
+    let pending: Pending;
+    try {
+      pending = toPending(record);
+    } catch (error) {
+      // What is wrong is named by its path in the value.
+      encodeValue(value, `${path}value`);
+      throw error;
+    }
+    const bytes = pending.encoded.bytes.length;
+    const most = this.#user.limits.valueBytes - recordOverhead;
+    if (bytes > most) throw limitExceeded(`${path}value`, bytes, most, "bytes encoded, with key and headers");
+    return pending;
   }
 
-  #place({ current }: Layouts, { record }: Pending): number {
+  #place({ current }: Layouts, { key }: Pending): number {
     const [first, count] = current;
-    const key = record[1] ?? undefined;
     if (key !== undefined) return partitionOfKey(current, key);
     if (this.#sticky.left === 0) this.#sticky = { index: this.#sticky.index + 1, left: stickyRecords };
     this.#sticky.left--;
     return first + (this.#sticky.index % count);
   }
 
-  async #joinInto(tx: Transaction, pending: readonly Pending[]): Promise<AppendedRecord[]> {
+  async #joinInto(tx: Transaction, pending: readonly Pending[]): Promise<readonly Pending[]> {
     const layouts = await this.#book.get();
-    return this.#writeInto(this.#engine.join(tx), pending, layouts, tx);
+    this.#writeInto(this.#engine.join(tx), pending, layouts, tx);
+    return pending;
   }
 
   /** Again if the stream was laid out anew meanwhile. */
@@ -221,10 +226,8 @@ class EngineStream<T> implements Stream<T> {
     for (;;) {
       const layouts = await this.#book.get();
       await using open = this.#engine.begin();
-      const appended = this.#writeInto(open.tx, pending, layouts);
-      if (!(await open.commit())) continue;
-      for (const [i, each] of pending.entries()) each.offset = offsetIn(appended[i] as AppendedRecord);
-      break;
+      this.#writeInto(open.tx, pending, layouts);
+      if (await open.commit()) break;
     }
     this.#sinceTrim += pending.length;
     if (this.#sinceTrim < trimEvery || !needsUpkeep(this.#settings)) return;
@@ -234,33 +237,59 @@ class EngineStream<T> implements Stream<T> {
   }
 
   /** @param whole the transaction of which `tx` is a view */
-  #writeInto(
-    tx: Transaction,
-    pending: readonly Pending[],
-    layouts: Layouts,
-    whole: Transaction = tx,
-  ): AppendedRecord[] {
+  #writeInto(tx: Transaction, pending: readonly Pending[], layouts: Layouts, whole: Transaction = tx): void {
     this.#book.check(tx, layouts, whole);
-    const counts = this.#settings.retention.bytes !== undefined;
-    const appended: AppendedRecord[] = [];
-    for (const each of pending) each.partition = this.#place(layouts, each);
-    const partitions = Map.groupBy(pending.entries(), ([, { partition }]) => partition);
-    for (const [partition, some] of partitions) {
-      const records = some.map(([, { record }]) => record);
-      const first = tx.append(partitionTopic(partition), records);
-      if (counts)
-        tx.add(
-          keys.appended(partition),
-          records.reduce((sum, record) => sum + bytesOf(record), 0),
-        );
-      for (const [n, [i]] of some.entries()) appended[i] = { partition, offset: after(first, n) };
+    const partitions = new Map<number, Pending[]>();
+    for (const each of pending) {
+      each.partition = this.#place(layouts, each);
+      const some = partitions.get(each.partition);
+      if (some) {
+        each.after = some.length;
+        some.push(each);
+      } else {
+        each.after = 0;
+        partitions.set(each.partition, [each]);
+      }
     }
-    return appended;
+    for (const [partition, some] of partitions) {
+      const first = tx.append(
+        partitionTopic(partition),
+        some.map(({ encoded }) => encoded),
+      );
+      for (const each of some) each.first = first;
+      if (this.#settings.retention.bytes === undefined) continue;
+      const bytes = some.reduce((sum, { encoded }) => sum + encoded.bytes.length, 0);
+      tx.add(keys.appended(partition), bytes);
+    }
   }
 }
 
 function toPending(record: StoredRecord): Pending {
-  return { record, partition: 0, offset: undefined };
+  return { key: record[1] ?? undefined, encoded: new Encoded(record), partition: 0, first: undefined, after: 0 };
+}
+
+/** What it counts for while it waits. */
+function weight({ encoded }: Pending): number {
+  return encoded.bytes.length + 64;
+}
+
+function whereIs({ partition, first, after }: Pending): AppendedRecord {
+  return { partition, offset: new OffsetAfter(first as AfterCommit<Offset>, after) };
+}
+
+/** The offset of a record that others of its commit come before. */
+class OffsetAfter implements AfterCommit<Offset> {
+  readonly #first: AfterCommit<Offset>;
+  readonly #after: number;
+
+  constructor(first: AfterCommit<Offset>, after: number) {
+    this.#first = first;
+    this.#after = after;
+  }
+
+  get value(): Offset {
+    return this.#first.value + this.#after;
+  }
 }
 
 function assertPartition(partition: number, all: readonly Layout[]): void {
@@ -271,31 +300,4 @@ function assertPartition(partition: number, all: readonly Layout[]): void {
       partition,
       `a partition of the stream: ${partitions[0]} to ${partitions.at(-1)}`,
     );
-}
-
-function after(first: AfterCommit<Offset>, n: number): AfterCommit<Offset> {
-  return {
-    get value() {
-      return first.value + n;
-    },
-  };
-}
-
-/** The offset, unless the answer that held it was lost. */
-function offsetIn({ offset }: AppendedRecord): Offset | undefined {
-  try {
-    return offset.value;
-  } catch {
-    return undefined;
-  }
-}
-
-function whereIs(pending: Pending): AppendedRecord {
-  const offset = {
-    get value() {
-      if (pending.offset !== undefined) return pending.offset;
-      throw new InvalidStateError("the offset was lost with the connection; the record is appended");
-    },
-  };
-  return { partition: pending.partition, offset };
 }
