@@ -52,6 +52,28 @@ test("commits issued in one turn share a flush, those issued during it share the
   );
 });
 
+test("many commits of one turn are dealt out to the flushes that may be in flight, few share one", async () => {
+  const { driver, flushes } = heldDriver({ inFlight: 2 });
+  const group = new GroupCommit(driver, systemRuntime);
+  const few = Array.from({ length: 31 }, () => group.submit(commit(), ""));
+  await turn();
+  flushes[0]?.answer();
+  await Promise.all(few);
+  const many = Array.from({ length: 51 }, () => group.submit(commit(), ""));
+  await turn();
+  flushes[1]?.answer();
+  await Promise.all(many.slice(0, 26));
+  // Callers that go on are no reason to divide again: the other half is in flight.
+  const next = Array.from({ length: 26 }, () => group.submit(commit(), ""));
+  await turn();
+  assert.deepEqual(
+    flushes.map(({ commits }) => commits.length),
+    [31, 26, 25, 26],
+  );
+  for (const { answer } of flushes) answer();
+  await Promise.all([...many, ...next]);
+});
+
 test("a flush keeps to its bounds of count and bytes, and takes one commit that is larger alone", async () => {
   const { driver, flushes } = heldDriver({ commits: 3, bytes: 10, inFlight: 100 });
   const group = new GroupCommit(driver, systemRuntime);

@@ -125,7 +125,7 @@ export class GroupCommit {
 
   #gather(): Waiting[] {
     const { bytes } = this.#driver.flush;
-    const commits = this.#runtime.maybe("group commit: flush one commit alone") ? 1 : this.#driver.flush.commits;
+    const commits = this.#runtime.maybe("group commit: flush one commit alone") ? 1 : this.#mostCommits();
     const batch: Waiting[] = [];
     let size = 0;
     while (batch.length < commits && this.#ring.length > 0) {
@@ -142,6 +142,16 @@ export class GroupCommit {
       batch.push(waiting);
     }
     return batch;
+  }
+
+  /**
+   * Callers that wait for their commits issue the next ones all at once when a flush is answered. Were those one flush again, engine and process would take turns for ever, each idle while the other works; so they are
+   * dealt out to all the flushes that may be in flight, if they are enough to be worth another fsync. Afterwards it stays so by itself.
+   */
+  #mostCommits(): number {
+    const { commits, inFlight } = this.#driver.flush;
+    if (this.#inFlight > 0 || this.#waiting < worthSplitting * inFlight) return commits;
+    return Math.min(commits, Math.ceil(this.#waiting / inFlight));
   }
 
   /** Takes the head of the lane off and passes the turn on. */
@@ -217,6 +227,9 @@ export class GroupCommit {
     );
   }
 }
+
+/** Commits that are worth a flush of their own. */
+const worthSplitting = 16;
 
 /** What may wait for the engine: at these bounds `submit` refuses. */
 export interface WaitingBounds {

@@ -148,7 +148,7 @@ function validated(options: SqliteOptions): Settings {
  * One in flight: with two, each flush holds half of what waits and costs as many syncs of the disk, which only pays on disks that are
  * faster than what goes on around them.
  */
-const flush: FlushPolicy = { commits: 1024, bytes: 4 * 1024 * 1024, inFlight: 1, immediate: false };
+const flush: FlushPolicy = { commits: 1024, bytes: 4 * 1024 * 1024, inFlight: 2, immediate: false };
 
 const limits: Limits = {
   keyBytes: 1024,
