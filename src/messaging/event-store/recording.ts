@@ -1,4 +1,4 @@
-import { encodeValue, invalidArgument, limitExceeded, UnsupportedError, validate } from "../../core/index.ts";
+import { Encoded, encodeValue, invalidArgument, limitExceeded, UnsupportedError, validate } from "../../core/index.ts";
 import type { Limits, Mutation } from "../../engine/index.ts";
 import type { DomainEvent, Metadata, RecordedEvent } from "./contract.ts";
 import { idOf, keys, logTopic, type Reference, type StoredRow } from "./layout.ts";
@@ -21,6 +21,8 @@ export interface Prepared {
   readonly given: boolean;
   readonly metadata: Metadata | null;
   readonly parts: readonly Part[];
+  /** Bytes of one event at most. */
+  readonly most: number;
 }
 
 /** Rows are split here, so that reading a few events does not read many. */
@@ -39,7 +41,10 @@ export async function prepare<E extends DomainEvent>(
   if (!Array.isArray(events) || events.length === 0)
     throw invalidArgument("events", events, "an array of at least one event");
   const checked: readonly DomainEvent[] = settings.schema ? await validated(settings.schema, events) : events;
-  const sizes = checked.map((event, i) => sizeOf(event, i, limits));
+  const most = limits.valueBytes - overhead;
+  for (const [i, event] of checked.entries()) assertEvent(event, `events[${i}]`);
+  // One event is one row: its size shows when that is encoded.
+  const sizes = checked.length === 1 ? [0] : checked.map((event, i) => sizeOf(event, `events[${i}]`, most));
   const parts: Part[] = [];
   for (let from = 0; from < checked.length; ) {
     let to = from;
@@ -71,6 +76,7 @@ export async function prepare<E extends DomainEvent>(
     given: ids !== undefined,
     metadata,
     parts,
+    most,
   };
 }
 
@@ -88,15 +94,31 @@ async function validated<E extends DomainEvent>(
   return results;
 }
 
-function sizeOf(event: DomainEvent, index: number, limits: Limits): number {
-  const name = `events[${index}]`;
+function assertEvent(event: DomainEvent, name: string): void {
   if (typeof event !== "object" || event === null) throw invalidArgument(name, event, "an object with a type");
   if (typeof event.type !== "string" || event.type === "" || event.type.length > 200)
     throw invalidArgument(`${name}.type`, event.type, "a text of 1 to 200 characters");
+}
+
+function sizeOf(event: unknown, name: string, most: number): number {
   const { length } = encodeValue(event, name);
-  const most = limits.valueBytes - overhead;
   if (length > most) throw limitExceeded(name, length, most, "bytes encoded; put what is large into a blob");
   return length;
+}
+
+/** Encoded once: for its size, and for the commit. */
+function encodeRow(row: StoredRow, most: number): Encoded {
+  const bodies = row[2] as readonly unknown[];
+  let encoded: Encoded;
+  try {
+    encoded = new Encoded(row);
+  } catch (error) {
+    // What is wrong is named by its path in the event.
+    for (const [i, body] of bodies.entries()) encodeValue(body, `events[${i}]`);
+    throw error;
+  }
+  if (encoded.bytes.length > most && bodies.length === 1) sizeOf(bodies[0], "events[0]", most);
+  return encoded;
 }
 
 /** The rows after that version, and what goes into the log: the mutations of one commit. */
@@ -107,7 +129,7 @@ export function mutationsAfter(stream: string, version: number, prepared: Prepar
   for (const { bodies, ids, forms } of prepared.parts) {
     mutations.push({
       set: keys.row(stream, first),
-      value: [time, ids, bodies, forms, prepared.metadata] satisfies StoredRow,
+      value: encodeRow([time, ids, bodies, forms, prepared.metadata], prepared.most),
     });
     for (let i = 0; i < bodies.length; i++) references.push(i === 0 ? [stream, first] : [stream, first + i, i]);
     first += bodies.length;
