@@ -175,6 +175,20 @@ test("an answer that was lost is found, results and all", { skip }, async () => 
   }
 });
 
+test("an answer about checks that was lost is found, or asked for again", { skip }, async () => {
+  const checked = (revision: number): RawCommit => ({
+    checks: [{ kind: "key", key: bytes("checked"), revision }],
+    mutations: [{ kind: "set", key: bytes("checked"), value: bytes("v"), ttl: undefined }],
+    bytes: 0,
+  });
+  const { driver } = await losing(/checked_write_1/, "after it was answered", [1, 2]);
+  assert.deepEqual(await driver.commitMany([checked(0)]), [{ ok: true, revision: 1, adds: [], offsets: [] }]);
+  assert.deepEqual(await driver.commitMany([checked(7)]), [{ ok: false, reason: "check", index: 0 }]);
+  // After a check that failed, the next ones are not expected to hold.
+  assert.deepEqual(await driver.commitMany([checked(1)]), [{ ok: true, revision: 2, adds: [], offsets: [] }]);
+  await driver.close();
+});
+
 test("a flush that did not arrive is sent again, once", { skip }, async () => {
   const { driver } = await losing(/commit_1/, "before it is sent", [1, 3, 4]);
   assert.equal((await driver.commitMany(commit(add())))[0]?.ok, true);

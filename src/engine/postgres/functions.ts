@@ -141,26 +141,14 @@ BEGIN
 END $$`;
 }
 
-/**
- * A flush of commits that neither check nor add: nothing can be refused, so the client has already worked out the last
- * write of every key, and each part is one statement. `_order`: which of the commits wrote the key, from 1; NULL if the
- * n-th commit wrote the n-th key.
- * Returns the time, the revision before, whether anybody listens, and the first new offset of each topic.
- */
-function writeFunction(names: Names): string {
+/** What the two functions below are given to write. */
+const writeParameters = `_keys bytea[], _values bytea[], _order int[], _ttls float8[], _deletes bytea[],
+  _topics bytea[], _topic int[], _at int[], _count int[], _data bytea[]`;
+
+/** Their end: each part is one statement, as nothing can be refused any more. */
+function write(names: Names): string {
   const s = names.quoted;
   return `
-CREATE FUNCTION ${s}.write_1(_id uuid, _commits int,
-  _keys bytea[], _values bytea[], _order int[], _ttls float8[], _deletes bytea[],
-  _topics bytea[], _topic int[], _at int[], _count int[], _data bytea[])
-RETURNS bigint[] LANGUAGE plpgsql ${byIndex} AS $$
-DECLARE
-  _base bigint;
-  _given_up boolean;
-  _now bigint;
-  _listened bigint;
-  _outcome bigint[];
-BEGIN${begin(names)}
   IF _order IS NOT NULL OR _ttls IS NOT NULL THEN
     INSERT INTO ${s}.kv (key, value, revision, expires)
       SELECT u.key, u.value, _base + coalesce(u.o, u.i), _now + (u.ttl * 1000)::bigint
@@ -180,7 +168,56 @@ BEGIN${begin(names)}
   END IF;
   INSERT INTO ${s}.changes (revision, id, keys, topics, outcome, at)
     VALUES (_base + _commits, _id, _keys || _deletes, _topics, _outcome, _now);
-  RETURN _outcome;
+  RETURN _outcome;`;
+}
+
+/**
+ * A flush of commits that neither check nor add: nothing can be refused, so the client has already worked out the last
+ * write of every key, and each part is one statement. `_order`: which of the commits wrote the key, from 1; NULL if the
+ * n-th commit wrote the n-th key.
+ * Returns the time, the revision before, whether anybody listens, and the first new offset of each topic.
+ */
+function writeFunction(names: Names): string {
+  return `
+CREATE FUNCTION ${names.quoted}.write_1(_id uuid, _commits int,
+  ${writeParameters})
+RETURNS bigint[] LANGUAGE plpgsql ${byIndex} AS $$
+DECLARE
+  _base bigint;
+  _given_up boolean;
+  _now bigint;
+  _listened bigint;
+  _outcome bigint[];
+BEGIN${begin(names)}${write(names)}
+END $$`;
+}
+
+/**
+ * The same for commits that check keys which no commit before them in the flush writes: if all checks hold at the beginning, they hold when it is their turn. Returns nothing, and has written
+ * nothing, if one does not hold: then `commit_1` says what becomes of each commit.
+ */
+export function checkedWriteFunction(names: Names): string {
+  return `
+CREATE FUNCTION ${names.quoted}.checked_write_1(_id uuid, _commits int,
+  ${writeParameters},
+  _checked bytea[], _revisions float8[])
+RETURNS bigint[] LANGUAGE plpgsql ${byIndexAndLoop} AS $$
+DECLARE
+  _base bigint;
+  _given_up boolean;
+  _now bigint;
+  _listened bigint;
+  _outcome bigint[];
+BEGIN${begin(names)}
+  IF EXISTS (
+    SELECT FROM unnest(_checked, _revisions) c(key, revision)
+    LEFT JOIN LATERAL (
+      SELECT k.revision FROM ${names.quoted}.kv k WHERE k.key = c.key AND (k.expires IS NULL OR k.expires > _now) OFFSET 0
+    ) e ON true
+    WHERE CASE WHEN c.revision < 0 THEN e.revision IS NULL ELSE coalesce(e.revision, 0) <> c.revision END
+  ) THEN
+    RETURN ARRAY[]::bigint[];
+  END IF;${write(names)}
 END $$`;
 }
 

@@ -1,15 +1,15 @@
 import { UnsupportedError } from "../../core/index.ts";
 import type { Lease } from "./connection.ts";
-import { checkingFunctions, commitFunctions } from "./functions.ts";
+import { checkedWriteFunction, checkingFunctions, commitFunctions } from "./functions.ts";
 import type { Names } from "./names.ts";
 import { readFunctions } from "./read-functions.ts";
 import { upkeepFunctions } from "./upkeep-functions.ts";
 
 /** The schema that this code reads and writes. */
-export const schemaVersion = 2;
+export const schemaVersion = 3;
 
 /** The steps from each version to the next; the first one makes the schema. */
-const migrations: readonly ((names: Names) => string[])[] = [firstVersion, presenceChecks];
+const migrations: readonly ((names: Names) => string[])[] = [firstVersion, presenceChecks, checkedWrites];
 
 /**
  * Brings the schema to this version, creating it if need be. Clients that start together do it one after another, under a lock.
@@ -90,4 +90,9 @@ function firstVersion(names: Names): string[] {
 /** Checks of presence came: the functions that evaluate checks learn them. */
 function presenceChecks(names: Names): string[] {
   return checkingFunctions(names).map((text) => text.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION"));
+}
+
+/** Flushes whose checks hold, nearly all, came to be written like those without. */
+function checkedWrites(names: Names): string[] {
+  return [checkedWriteFunction(names)];
 }

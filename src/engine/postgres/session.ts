@@ -219,7 +219,7 @@ interface Applied {
 
 /** Applies a commit within the transaction of the connection, which from then on holds up other commits until it ends. */
 async function applyOn(executor: Executor, context: SessionContext, commit: RawCommit): Promise<Applied> {
-  const plan = planFlush([commit], context.statements, commit.checks.length > 0);
+  const plan = planFlush([commit], context.statements, { lock: commit.checks.length > 0 });
   if (!plan.writes) {
     const [row] = await within(context, () => executor.own(plan.statement, plan.values));
     return { outcome: plan.decode(parseIntegers(row?.[0]))[0] as RawOutcome, flush: undefined };

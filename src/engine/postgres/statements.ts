@@ -5,6 +5,7 @@ import type { Names } from "./names.ts";
 /** Every statement that the engine sends again and again. */
 export interface Statements {
   readonly write: Statement;
+  readonly checkedWrite: Statement;
   readonly commit: Statement;
   readonly verify: Statement;
   readonly settle: Statement;
@@ -29,6 +30,7 @@ export function statementsOf({ schema, quoted: s }: Names): Statements {
   };
   return {
     write: call("write_1", 12),
+    checkedWrite: call("checked_write_1", 14),
     commit: call("commit_1", 29),
     verify: call("verify_1", 6),
     settle: call("settle_1", 2),

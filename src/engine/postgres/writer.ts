@@ -33,6 +33,8 @@ export class Writer {
   /** The connection of the present run of flushes. */
   #lease: Lease | undefined;
   #busy = false;
+  /** Flushes for which it is not expected that all checks hold. */
+  #disappointed = 0;
   /** The latest revision heard of: a flush sent now gets a later one. */
   #known: number;
 
@@ -45,7 +47,8 @@ export class Writer {
   }
 
   commitMany(commits: readonly RawCommit[]): Promise<RawOutcome[]> {
-    const plan = planFlush(commits, this.#statements);
+    const plan = planFlush(commits, this.#statements, { hopeful: this.#disappointed === 0 });
+    if (this.#disappointed > 0) this.#disappointed--;
     return new Promise((resolve, reject) => {
       this.#queue.push({ plan, resolve, reject });
       if (!this.#busy) this.#next();
@@ -67,10 +70,10 @@ export class Writer {
       for (const resolve of this.#idlers.splice(0)) resolve();
       return;
     }
-    this.#send(flush.plan).then(
-      (returned) => {
+    this.#send(flush).then(
+      ({ plan, returned }) => {
         this.#next();
-        settleWith(flush, returned);
+        settleWith(flush, plan, returned);
       },
       (error) => {
         this.#next();
@@ -79,14 +82,22 @@ export class Writer {
     );
   }
 
-  /** What the function returned. */
-  async #send(plan: Plan): Promise<Returned> {
-    const returned = plan.writes ? await this.#write(plan) : await this.#verify(plan);
-    if (plan.writes) {
-      const { base, listened } = readHeader(returned);
-      this.#known = Math.max(this.#known, base);
-      if (listened) this.#options.committed(base);
+  /** What the function returned, and for which plan. */
+  async #send({ plan }: Flush): Promise<{ readonly plan: Plan; readonly returned: Returned }> {
+    if (!plan.writes) return { plan, returned: await this.#verify(plan) };
+    const returned = await this.#write(plan);
+    if (returned.length === 0 && plan.otherwise) {
+      this.#disappointed = sobering;
+      const sure = plan.otherwise();
+      return { plan: sure, returned: this.#heard(await this.#write(sure)) };
     }
+    return { plan, returned: this.#heard(returned) };
+  }
+
+  #heard(returned: Returned): Returned {
+    const { base, listened } = readHeader(returned);
+    this.#known = Math.max(this.#known, base);
+    if (listened) this.#options.committed(base);
     return returned;
   }
 
@@ -210,7 +221,10 @@ interface Flush {
 /** A flush that failed once is sent once more, unless it took all its time. */
 const maxAttempts = 2;
 
-function settleWith({ plan, resolve, reject }: Flush, returned: Returned): void {
+/** Where checks fail, others are likely to fail soon: so many flushes are sent to the function that expects it. */
+const sobering = 32;
+
+function settleWith({ resolve, reject }: Flush, plan: Plan, returned: Returned): void {
   try {
     resolve(plan.decode(returned));
   } catch (error) {

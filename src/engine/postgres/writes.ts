@@ -13,8 +13,11 @@ interface Write {
   readonly order: number;
 }
 
-/** Commits that cannot be refused: of several writes of a key only the last one matters. */
-export function planBlind(commits: readonly RawCommit[], statement: Statement): Plan {
+/**
+ * Commits of which none is refused: of several writes of a key only the last one matters.
+ * @param more parameters of the function besides
+ */
+export function planWrites(commits: readonly RawCommit[], statement: Statement, more: readonly unknown[] = []): Plan {
   const writes = new Map<string, Write>();
   const log = new LogRows(true);
   for (let i = 0; i < commits.length; i++) {
@@ -30,7 +33,7 @@ export function planBlind(commits: readonly RawCommit[], statement: Statement): 
   return {
     statement,
     writes: true,
-    values: [commits.length, ...writeValues(writes), ...logValues(log)],
+    values: [commits.length, ...writeValues(writes), ...logValues(log), ...more],
     decode: (returned) => decode(commits, log, returned),
   };
 }
