@@ -96,6 +96,8 @@ async function run(team: Team, measures: readonly Measure[], places: Places, siz
     await first.ask({ do: "open", name: team.entry.name, place });
     if (measures[0] === "apart") return [await apart(team, place, sizes)];
     const outcomes: Outcome[] = [];
+    // The rate at which jobs go on being added, not that of the first ones on a new store.
+    if (measures[0] === "add") await take(first, team.entry, "add", warmUp(sizes));
     for (const measure of measures) outcomes.push(await take(first, team.entry, measure, sizes));
     return outcomes;
   } finally {

@@ -4,7 +4,7 @@ import pg from "pg";
 import { type PostgresServer, skipWithoutPostgres, startPostgres } from "../../../test/servers/postgres.ts";
 import { until } from "../../../test/servers/process-tree.ts";
 import { decodeInteger, isAshlarError, systemRuntime } from "../../core/index.ts";
-import type { Driver, RawMutation, RawOutcome } from "../driver.ts";
+import type { Driver, RawCommit, RawMutation, RawOutcome } from "../driver.ts";
 import type { PgPool, PgPoolClient, PgQuery } from "./client.ts";
 import { planFlush } from "./commit.ts";
 import { createPostgresDriver } from "./index.ts";

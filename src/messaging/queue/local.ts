@@ -1,6 +1,6 @@
 import { type Leases, leasesOf, patiently } from "../../coordination/lease/index.ts";
 import { type Key, sleep } from "../../core/index.ts";
-import type { Engine } from "../../engine/index.ts";
+import type { Engine, LogRecord } from "../../engine/index.ts";
 import type { Lane } from "./lane.ts";
 import { cancelsTopic, keys } from "./layout.ts";
 
@@ -87,20 +87,25 @@ export class LocalQueue<R extends Receiver = Receiver> {
     for (const waker of [...this.#wakers]) waker();
   }
 
-  /** Resolves when the lane has a record at or after the offset, or the signal is aborted. */
-  async untilLane(offset: number, signal: AbortSignal): Promise<void> {
+  /** The first records of the lane at or after the offset, as soon as there are any; none if the signal is aborted before. */
+  async untilLane(offset: number, signal: AbortSignal): Promise<readonly LogRecord[]> {
+    let found: readonly LogRecord[] = [];
     try {
       await patiently(
         this.engine,
         async () => {
           const { engine, topic } = this.lane;
-          for await (const _ of engine.log.tail(topic, { from: offset, limit: 1, signal })) return;
+          for await (const records of engine.log.tail(topic, { from: offset, signal })) {
+            found = records;
+            return;
+          }
         },
         signal,
       );
     } catch (error) {
       if (!signal.aborted) throw error;
     }
+    return found;
   }
 
   /** Listens for as long as anybody uses the queue; what ends a watch but the end of the engine is waited out. */

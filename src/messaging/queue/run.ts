@@ -3,10 +3,7 @@ import {
   encodeValue,
   fullJitter,
   isAshlarError,
-  type LinkedSignal,
   limitExceeded,
-  linkSignals,
-  raceAbort,
   sleep,
   TimeoutError,
   type Timer,
@@ -46,8 +43,13 @@ const maxConflicts = 32;
 export class Run {
   readonly slot: Slot;
   readonly #around: Surroundings;
-  readonly #controller = new AbortController();
   #stop: Stop | undefined;
+  /** Why the handler is to end. */
+  #cut: { readonly reason: unknown } | undefined;
+  /** Made when the handler asks for its signal: most jobs are over before anybody would. */
+  #controller: AbortController | undefined;
+  /** Ends the wait for the handler. */
+  #leave: ((reason: unknown) => void) | undefined;
 
   constructor(slot: Slot, around: Surroundings) {
     this.slot = slot;
@@ -57,7 +59,21 @@ export class Run {
   /** Aborts the handler's signal; what it still does is not applied. */
   stop(why: Stop, reason: unknown): void {
     this.#stop ??= why;
-    this.#controller.abort(reason);
+    this.#abort(reason);
+  }
+
+  #abort(reason: unknown): void {
+    this.#cut ??= { reason };
+    this.#controller?.abort(reason);
+    this.#leave?.(reason);
+  }
+
+  get #signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#cut) this.#controller.abort(this.#cut.reason);
+    }
+    return this.#controller.signal;
   }
 
   /** Resolves when the handler has ended, or has been told to stop; `settled` when its outcome is recorded. Never rejects. */
@@ -87,19 +103,15 @@ export class Run {
   }
 
   async #once(job: Job<unknown>, conflicts: number): Promise<Outcome | "conflict" | "settled" | "lost"> {
-    const { user, handler, timeout } = this.#around;
+    const { user, timeout } = this.#around;
     let open: OpenTransaction | undefined;
-    const ended = new AbortController();
-    using linked: LinkedSignal = linkSignals(this.#controller.signal, ended.signal);
-    const { signal } = linked;
-    const timer = this.#limit(timeout, ended);
-    const context = this.#context(signal, () => {
-      open ??= user.begin({ signal });
+    const timer = this.#limit(timeout);
+    const context = this.#context(() => {
+      open ??= user.begin({ signal: this.#signal });
       return open.tx;
     });
     try {
-      signal.throwIfAborted();
-      const result = await raceAbort(Promise.resolve(handler(job, context)), signal);
+      const result = await this.#handle(job, context);
       timer?.cancel();
       return await this.#succeed(result, open, conflicts);
     } catch (error) {
@@ -107,6 +119,19 @@ export class Run {
     } finally {
       timer?.cancel();
       await open?.rollback().catch(() => {});
+    }
+  }
+
+  /** Rejects as soon as the handler is to end, whether it does or not. */
+  async #handle(job: Job<unknown>, context: JobContext): Promise<unknown> {
+    if (this.#cut) throw this.#cut.reason;
+    try {
+      return await new Promise((resolve, reject) => {
+        this.#leave = reject;
+        Promise.resolve(this.#around.handler(job, context)).then(resolve, reject);
+      });
+    } finally {
+      this.#leave = undefined;
     }
   }
 
@@ -169,7 +194,7 @@ export class Run {
       return judge(this.slot, await this.#toJob(), error, desk.settings, at);
     }
     const pause = fullJitter(engine.runtime, conflicts, { base: 1, cap: 100 });
-    await sleep(engine.runtime, pause, { signal: this.#controller.signal }).catch(() => {});
+    await sleep(engine.runtime, pause, { signal: this.#signal }).catch(() => {});
     return "conflict";
   }
 
@@ -203,28 +228,31 @@ export class Run {
     };
   }
 
-  #context(signal: AbortSignal, begin: () => Transaction): JobContext {
+  #context(begin: () => Transaction): JobContext {
     const { engine } = this.#around;
     const { slot } = this;
+    const signal = () => this.#signal;
     return {
       get tx() {
         return begin();
       },
-      signal,
+      get signal() {
+        return signal();
+      },
       progress: async (value) => {
         slot.progressed = true;
-        await engine.kv.set(keys.progress(slot.id), value, { signal });
+        await engine.kv.set(keys.progress(slot.id), value, { signal: signal() });
       },
       children: async () => {
-        const entries = engine.kv.list<ChildState>({ prefix: ["parent", slot.id] }, { signal });
+        const entries = engine.kv.list<ChildState>({ prefix: ["parent", slot.id] }, { signal: signal() });
         return (await Array.fromAsync(entries)).map(({ key, value }) => toChildResult(String(key[2]), value));
       },
     };
   }
 
-  #limit(timeout: number | undefined, ended: AbortController): Timer | undefined {
+  #limit(timeout: number | undefined): Timer | undefined {
     if (timeout === undefined) return undefined;
-    const fail = () => ended.abort(new TimeoutError(`the handler did not end within its timeout of ${timeout} ms`));
+    const fail = () => this.#abort(new TimeoutError(`the handler did not end within its timeout of ${timeout} ms`));
     return this.#around.engine.runtime.timers.after(timeout, fail);
   }
 

@@ -68,6 +68,11 @@ export class Taker {
     }
   }
 
+  /** Records of the lane that have come meanwhile. */
+  offer(records: readonly LogRecord[]): void {
+    if (this.#records.length === 0) this.#records = records;
+  }
+
   async #isPaused(): Promise<boolean> {
     return (await this.#engine.kv.get(keys.paused)) !== undefined;
   }

@@ -200,7 +200,7 @@ export class QueueWorker implements Worker, Receiver {
     if (wait.empty) local.idle.add(this);
     const ended = new AbortController();
     const waits: Promise<unknown>[] = [];
-    if (wait.lane !== undefined) waits.push(local.untilLane(wait.lane, ended.signal));
+    if (wait.lane !== undefined) waits.push(this.#untilLane(wait.lane, ended.signal));
     if (wait.running) waits.push(this.#untilFewerRun(ended.signal));
     for (const each of waits)
       each.then(
@@ -221,6 +221,11 @@ export class QueueWorker implements Worker, Receiver {
       local.idle.delete(this);
       this.#idle = false;
     }
+  }
+
+  /** What has come need not be read again. */
+  async #untilLane(offset: number, signal: AbortSignal): Promise<void> {
+    this.#taker.offer(await this.#parts.local.untilLane(offset, signal));
   }
 
   /** Whether there is something to trim, and nothing else to do. */

@@ -1,5 +1,6 @@
 import {
   createIds,
+  Encoded,
   encodeValue,
   type Ids,
   invalidArgument,
@@ -52,14 +53,12 @@ export function createTopic<T = unknown>(engine: Engine, name: string, options: 
   return new EngineTopic<T>(engine, name, toTopicSettings(name, options));
 }
 
+/** An event on its way into the log. Encoded once: for its size, and for the commit. */
 interface Prepared {
   readonly record: EventRecord;
+  readonly encoded: Encoded;
   readonly bytes: number;
-}
-
-/** An event that waits to be written, and what is to be told of it. */
-interface Waiting {
-  readonly record: EventRecord;
+  /** Once it is written. */
   offset: Offset | undefined;
 }
 
@@ -69,7 +68,7 @@ class EngineTopic<T> implements Topic<T> {
   readonly #engine: Engine;
   readonly #settings: TopicSettings<T>;
   readonly #ids: Ids;
-  readonly #batcher: Batcher<Waiting>;
+  readonly #batcher: Batcher<Prepared>;
   #sinceTrim = 0;
 
   constructor(user: Engine, name: string, settings: TopicSettings<T>) {
@@ -83,15 +82,15 @@ class EngineTopic<T> implements Topic<T> {
 
   async publish(data: T, options: PublishOptions = {}): Promise<Published> {
     const publication = toPublication(options, this.#settings);
-    const { record, bytes } = await this.#prepare(data, publication, "data");
+    const prepared = await this.#prepare(data, publication, "data");
+    const { record, encoded, bytes } = prepared;
     if (options.tx) {
-      const offset = this.#engine.join(options.tx).append(eventsTopic, [record]);
+      const offset = this.#engine.join(options.tx).append(eventsTopic, [encoded]);
       return { id: record[0], offset };
     }
-    const waiting: Waiting = { record, offset: undefined };
-    await this.#batcher.add(waiting, bytes, options.signal);
+    await this.#batcher.add(prepared, bytes, options.signal);
     this.#tell(record);
-    return { id: record[0], offset: known(waiting) };
+    return { id: record[0], offset: known(prepared) };
   }
 
   async publishMany(events: readonly T[], options: PublishOptions = {}): Promise<readonly Published[]> {
@@ -104,14 +103,16 @@ class EngineTopic<T> implements Topic<T> {
     if (options.tx) {
       const first = this.#engine.join(options.tx).append(
         eventsTopic,
-        prepared.map(({ record }) => record),
+        prepared.map(({ encoded }) => encoded),
       );
       return prepared.map(({ record }, i) => ({ id: record[0], offset: later(first, i) }));
     }
-    const waiting = prepared.map(({ record, bytes }) => ({ record: { record, offset: undefined } as Waiting, bytes }));
-    await this.#batcher.addAll(waiting, options.signal);
+    await this.#batcher.addAll(
+      prepared.map((record) => ({ record, bytes: record.bytes })),
+      options.signal,
+    );
     for (const { record } of prepared) this.#tell(record);
-    return waiting.map(({ record }) => ({ id: record.record[0], offset: known(record) }));
+    return prepared.map((each) => ({ id: each.record[0], offset: known(each) }));
   }
 
   subscribe(name: string, handler: EventHandler<T>, options: SubscribeOptions<T> = {}): Subscriber {
@@ -180,23 +181,31 @@ class EngineTopic<T> implements Topic<T> {
   async #prepare(data: T, { id, type, more }: Publication, name: string): Promise<Prepared> {
     // What is kept is what was given; handlers get the schema's output.
     if (this.#settings.schema !== undefined) await validate(this.#settings.schema, data, name);
-    const bytes = encodeValue(data, name).length;
-    const most = this.#user.limits.valueBytes - recordOverhead;
-    if (bytes > most) throw limitExceeded(name, bytes, most, "bytes encoded");
     const eventId = id ?? this.#ids.next();
     const record: EventRecord = more ? [eventId, type, data, more] : [eventId, type, data];
-    return { record, bytes: bytes + 128 };
+    let encoded: Encoded;
+    try {
+      encoded = new Encoded(record);
+    } catch (error) {
+      // What is wrong is named by its path in the data.
+      encodeValue(data, name);
+      throw error;
+    }
+    const bytes = encoded.bytes.length;
+    const most = this.#user.limits.valueBytes - recordOverhead;
+    if (bytes > most) throw limitExceeded(name, bytes, most, "bytes encoded, with what goes with it");
+    return { record, encoded, bytes: bytes + 64, offset: undefined };
   }
 
-  async #write(waiting: readonly Waiting[]): Promise<void> {
+  async #write(events: readonly Prepared[]): Promise<void> {
     await using open = this.#engine.begin();
     const first = open.tx.append(
       eventsTopic,
-      waiting.map(({ record }) => record),
+      events.map(({ encoded }) => encoded),
     );
     await open.commit();
-    for (const [i, each] of waiting.entries()) each.offset = offsetIn(first, i);
-    this.#sinceTrim += waiting.length;
+    for (const [i, each] of events.entries()) each.offset = offsetIn(first, i);
+    this.#sinceTrim += events.length;
     if (this.#sinceTrim < trimEvery) return;
     this.#sinceTrim = 0;
     // Retention is not the business of whoever waits for this event.
@@ -223,10 +232,11 @@ function offsetIn(first: AfterCommit<Offset>, i: number): Offset | undefined {
   }
 }
 
-function known(waiting: Waiting): AfterCommit<Offset> {
+/** Of an event that is written. */
+function known({ offset }: Prepared): AfterCommit<Offset> {
   return {
     get value() {
-      if (waiting.offset !== undefined) return waiting.offset;
+      if (offset !== undefined) return offset;
       throw new Error("the offset was lost with the connection; the event is published");
     },
   };
