@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -40,6 +41,13 @@ export class Places implements AsyncDisposable {
 
   /** An empty place for the contestant, and how to remove it when its processes have closed it. */
   async empty(store: Entry["store"]): Promise<{ readonly place: Place; remove(): Promise<void> }> {
+    const made = await this.#make(store);
+    // So that nobody pays for what others wrote or deleted before.
+    spawnSync("sync");
+    return made;
+  }
+
+  async #make(store: Entry["store"]): Promise<{ readonly place: Place; remove(): Promise<void> }> {
     if (store === "folder") {
       const folder = mkdtempSync(join(this.#parent, "ashlar-queues-"));
       return { place: { folder }, remove: async () => rmSync(folder, { recursive: true, force: true }) };
@@ -55,7 +63,6 @@ export class Places implements AsyncDisposable {
     const { server, admin } = this.#postgres;
     const name = `queues_${++this.#count}`;
     await admin.query(`create database ${name}`);
-    // So that nobody pays for what others wrote before.
     await admin.query("checkpoint");
     const url = new URL(server.url);
     url.pathname = name;

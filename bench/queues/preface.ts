@@ -5,11 +5,11 @@ const count = (value: number): string => value.toLocaleString("en");
 /** What a reader must know to judge the tables. */
 export function preface({ jobs, samples, rounds }: Sizes): string {
   return `Jobs of about fifty bytes, handlers that do nothing. Contestants run in turn within each of ${rounds} rounds (one round before them does not count), each in processes of its own that live for the whole
-run, on a store that is empty each time: a new SQLite file, a new Postgres database after a checkpoint, an emptied and rewritten Redis. Servers, producers and workers share the machine's processors. Ratios are
+run, on a store that is empty each time: a new SQLite file, a new Postgres database after a checkpoint, an emptied and rewritten Redis; what others wrote or deleted has reached the disk before (\`sync\`). Servers, producers and workers share the machine's processors. Ratios are
 medians of the rounds' ratios, so that what slows the machine for longer than a round meets both sides. Run with \`node bench/queues.ts\`.
 
 - *Add one by one*: ${count(jobs)} calls, 50 in flight, each resolved when the contestant says that the job is kept. Those that need seconds for it add 1,000 (on Postgres) or 5,000 (plainjob with FULL) instead.
-  A quarter as many before them, on the same store, are not counted: a new store is not what a program adds to for long, and ours on SQLite begins with a new thread.
+  As many before them, on the same store, are not counted: a new store is not what a program adds to for long. (On one, ours on SQLite has a new thread and a write-ahead log that still grows, and adds about three quarters as many.)
 - *Add in bulk*: ${count(jobs)} jobs by the contestant's own call for many, 1,000 at a time, one call after another.
 - *Work off a backlog*: from the start of a worker, which finds ${count(jobs)} jobs, until all of them are acknowledged: as the store itself says for ours, pg-boss and graphile-worker (asked every 5 ms), and as the
   server has answered the worker for the others. BullMQ on Postgres, stock graphile-worker and plainjob with FULL get 5,000 jobs, pg-boss one by one 500.

@@ -97,7 +97,7 @@ async function run(team: Team, measures: readonly Measure[], places: Places, siz
     if (measures[0] === "apart") return [await apart(team, place, sizes)];
     const outcomes: Outcome[] = [];
     // The rate at which jobs go on being added, not that of the first ones on a new store.
-    if (measures[0] === "add") await take(first, team.entry, "add", warmUp(sizes));
+    if (measures[0] === "add") await take(first, team.entry, "add", sizes);
     for (const measure of measures) outcomes.push(await take(first, team.entry, measure, sizes));
     return outcomes;
   } finally {
