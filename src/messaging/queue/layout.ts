@@ -28,6 +28,8 @@ import type { Topic } from "../../engine/index.ts";
  * | `["paused"]` | true | nothing is taken |
  * | `["running"]`, `["waiting"]`, `["rate"]` | sums | what the limits count; only where there are limits |
  * | `["bell"]` | | rewritten when something changed on the shelf |
+ * | `["call"]` | `Call` | a worker that has nothing to do: producers may claim new jobs for it |
+ * | `["handed", lease]` | n | the latest claim that another process made for the one with this lease |
  *
  * Invariant: a job that was added and has not ended is in exactly one place: in the lane at or after the head and not skipped, in `ready`, `delayed` or `chain`, waiting for
  * children, or in a claim with its bit unset.
@@ -54,6 +56,8 @@ export const keys = {
   waiting: ["waiting"] as Key,
   rate: ["rate"] as Key,
   bell: ["bell"] as Key,
+  call: ["call"] as Key,
+  handed: (lease: string): Key => ["handed", lease],
 };
 
 export const laneTopic: Topic = ["lane"];
@@ -135,6 +139,14 @@ export type ClaimValue =
   | { readonly lane: { readonly from: number; readonly to: number; readonly only?: readonly number[] } }
   | { readonly shelf: readonly string[] }
   | { readonly inline: readonly LaneRecord[]; readonly at: number };
+
+export interface Call {
+  readonly lease: string;
+  /** One for each call of a process. */
+  readonly token: number;
+  /** Jobs of one hand-over at most. */
+  readonly jobs: number;
+}
 
 export interface Death {
   readonly reason: DeadReason;

@@ -1,6 +1,7 @@
 import { type Leases, leasesOf, patiently } from "../../coordination/lease/index.ts";
 import { type Key, sleep } from "../../core/index.ts";
 import type { Engine, LogRecord } from "../../engine/index.ts";
+import { HandedClaims } from "./calls.ts";
 import type { Lane } from "./lane.ts";
 import { cancelsTopic, keys } from "./layout.ts";
 
@@ -34,6 +35,8 @@ export class LocalQueue<R extends Receiver = Receiver> {
   readonly #process: ProcessPart;
   #users = 0;
   #watching: AbortController | undefined;
+  /** What producers of other processes have handed to this one. */
+  readonly handed = new HandedClaims();
   /** How often something has changed on the shelf, as far as it was heard of. */
   rings = 0;
 

@@ -200,6 +200,11 @@ function toHeaders(given: Headers): Headers {
   return { ...given };
 }
 
+/** Whether new jobs may be claimed for a worker by whoever adds them: not where limits hold that only a worker's claims keep. */
+export function mayBeHanded({ concurrency, rate, maxWaiting }: Settings): boolean {
+  return concurrency === undefined && rate === undefined && maxWaiting === undefined;
+}
+
 /** @throws InvalidArgumentError LimitError the data cannot be stored */
 export function sizeOf(data: unknown, settings: Settings, name = "data"): number {
   const bytes = encodeValue(data, name).length;

@@ -10,6 +10,7 @@ import {
 } from "../../core/index.ts";
 import type { Engine, Transaction } from "../../engine/index.ts";
 import { Batcher } from "./batcher.ts";
+import { Callers, firstHanded } from "./calls.ts";
 import { Claim, type Slot } from "./claim.ts";
 import { claimStands } from "./doubt.ts";
 import { fromRecord } from "./lane.ts";
@@ -23,7 +24,7 @@ import {
   slotsPerClaim,
 } from "./layout.ts";
 import type { LocalQueue } from "./local.ts";
-import { type Order, type Settings, sizeOf } from "./options.ts";
+import { mayBeHanded, type Order, type Settings, sizeOf } from "./options.ts";
 import { placeNew } from "./outcome.ts";
 import { slotOf } from "./taker.ts";
 import type { QueueWorker } from "./worker.ts";
@@ -34,6 +35,9 @@ export interface Sized {
   readonly encoded: Encoded;
   readonly bytes: number;
 }
+
+/** Jobs of one commit that are handed to a worker of another process at most: more are a burst, for all workers. */
+const mostCalled = 10;
 
 /** Writes jobs into the queue. */
 export class Producer {
@@ -46,6 +50,7 @@ export class Producer {
   /** The engine's clock less this process's, as of the latest look. */
   #skew = 0;
   readonly #batcher: Batcher<Sized>;
+  readonly #callers: Callers;
 
   constructor(local: LocalQueue<QueueWorker>, settings: Settings) {
     this.#engine = local.engine;
@@ -54,6 +59,7 @@ export class Producer {
     this.#settings = settings;
     this.#runtime = local.engine.runtime;
     this.#batcher = new Batcher(local.engine.limits, (records) => this.#commitPending(records));
+    this.#callers = new Callers(local.engine);
     // Ids tell about when a job was added, by the engine's clock.
     const now = () => this.#runtime.clock.now() + this.#skew;
     this.#ids = createIds({
@@ -67,7 +73,8 @@ export class Producer {
   }
 
   /**
-   * A job as the lane has it. Encoded once: for its size, and for the commit.
+   * A job as the lane has it. Encoded once: for its size, and for the commit. Its id is as good as the latest look at the engine's clock: jobs of one key, whose order is that of their ids, want one
+   * right before.
    * @throws InvalidArgumentError LimitError the data cannot be stored
    */
   prepare(data: unknown, headers: Headers | undefined, name: string): Sized {
@@ -167,7 +174,9 @@ export class Producer {
   }
 
   async #commitPending(sized: readonly Sized[]): Promise<void> {
+    if (!mayBeHanded(this.#settings)) return await this.#commitLane(sized, undefined);
     const worker = this.#hungry();
+    if (!worker && sized.length <= mostCalled && (await this.#answerCall(sized))) return;
     const direct = worker ? this.#portion(sized, Math.min(worker.appetite, slotsPerClaim)) : 0;
     if (worker?.lease && direct > 0 && (await this.#handOver(worker, sized.slice(0, direct), sized.slice(direct))))
       return;
@@ -184,10 +193,8 @@ export class Producer {
     return count;
   }
 
-  /** A worker that has found the queue empty, in this process; none where limits hold that only claims keep. */
+  /** A worker that has found the queue empty, in this process. */
   #hungry(): QueueWorker | undefined {
-    const { concurrency, rate, maxWaiting } = this.#settings;
-    if (concurrency !== undefined || rate !== undefined || maxWaiting !== undefined) return undefined;
     for (const worker of this.#local.idle) if (worker.appetite > 0) return worker;
     return undefined;
   }
@@ -233,6 +240,29 @@ export class Producer {
     } finally {
       worker.release(records.length);
     }
+  }
+
+  /** Adds and claims in one commit, for a worker of another process that calls for jobs. False: none calls any more, and nothing was added. */
+  async #answerCall(sized: readonly Sized[]): Promise<boolean> {
+    const known = this.#callers.known;
+    if (!known || sized.length > known.call.jobs || this.#portion(sized, sized.length) < sized.length) return false;
+    const { lease } = known.call;
+    const at = await this.#leases.now();
+    const number = firstHanded + Math.floor(this.#runtime.random.next() * 2 ** 50);
+    const key = keys.claim(lease, number);
+    await using open = this.#engine.begin();
+    const { tx } = open;
+    tx.check({ key: keys.call, version: known.version });
+    tx.check({ key: keys.paused, version: undefined });
+    tx.check({ key, version: undefined });
+    this.#local.root.join(tx).check({ key: this.#leases.keyOf(lease), present: true });
+    const inline = sized.map(({ record }) => record);
+    tx.set(key, { inline, at } satisfies ClaimValue);
+    tx.set(keys.handed(lease), number);
+    // One that stays unanswered may have been worked off already: nobody can say afterwards that it was not.
+    if (await open.commit()) return true;
+    this.#callers.refuse();
+    return false;
   }
 
   async #commitLane(sized: readonly Sized[], signal: AbortSignal | undefined): Promise<void> {

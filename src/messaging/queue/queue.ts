@@ -86,13 +86,10 @@ class EngineQueue<T> implements Queue<T> {
   async addMany(items: readonly T[], options: AddManyOptions = {}): Promise<readonly Added[]> {
     if (!Array.isArray(items)) throw invalidArgument("items", items, "an array of jobs' data");
     const order = toOrder(options, true);
-    const jobs: Sized[] = [];
-    for (const [i, item] of items.entries()) {
-      const name = `items[${i}]`;
-      if (this.#settings.schema !== undefined) await this.#check(item, name);
-      jobs.push(this.#producer.prepare(item, order.headers, name));
-    }
+    if (this.#settings.schema !== undefined)
+      for (const [i, item] of items.entries()) await this.#check(item, `items[${i}]`);
     const now = await this.#producer.now();
+    const jobs = items.map((item, i) => this.#producer.prepare(item, order.headers, `items[${i}]`));
     if (!order.plain) await this.#addShelf(jobs, order, now, options.tx);
     else if (options.tx) this.#producer.writeLane(this.#joined(options.tx), jobs);
     else await this.#producer.addLane(jobs, options.signal);
@@ -199,9 +196,9 @@ class EngineQueue<T> implements Queue<T> {
   }
 
   async #addOne(data: unknown, order: Order, given: Transaction | undefined): Promise<Added> {
+    const now = await this.#producer.now();
     const sized = this.#producer.prepare(data, order.headers, "data");
     const [id] = sized.record;
-    const now = await this.#producer.now();
     const job = this.#producer.toJob(data, order, now);
     const write = (tx: Transaction): void => {
       const own = this.#joined(tx);

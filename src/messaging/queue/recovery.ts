@@ -1,4 +1,5 @@
 import type { Engine, Entry, LogRecord } from "../../engine/index.ts";
+import * as channels from "./channels.ts";
 import { bitOf, Claim, hasBit, type Slot } from "./claim.ts";
 import { spent } from "./failures.ts";
 import { bytesOfJob, fitting } from "./fitting.ts";
@@ -14,16 +15,26 @@ const operationsEach = 12;
 /** How the one who had taken them has left: dead, or alive but not knowing what became of them. */
 export type Leaving = "died" | "lost-track";
 
-/**
- * Gives back what was taken under the lease and is not settled.
- * @returns how many jobs
- */
-export async function recoverLease(local: LocalQueue, desk: Desk, lease: string, leaving: Leaving): Promise<number> {
+/** Gives back what was taken under the lease, by a process that has died, and is not settled. */
+export async function inherit(local: LocalQueue, desk: Desk, lease: string): Promise<void> {
+  const { kv } = local.engine;
   let jobs = 0;
-  for await (const { key } of local.engine.kv.list<ClaimValue>({ prefix: ["claim", lease] })) {
-    jobs += await recoverClaim(local, desk, lease, key[2] as number, leaving);
-  }
-  return jobs;
+  for await (const { key } of kv.list<ClaimValue>({ prefix: ["claim", lease] }))
+    jobs += await recoverClaim(local, desk, lease, key[2] as number, "died");
+  const handed = keys.handed(lease);
+  if (await kv.get(handed)) await kv.delete(handed);
+  if (jobs === 0) return;
+  if (channels.recovered.hasSubscribers)
+    channels.recovered.publish({ queue: desk.name, lease, jobs } satisfies channels.RecoveredMessage);
+  local.ring();
+}
+
+/** From those that died before anybody looked out for it. */
+export async function inheritAll(local: LocalQueue, desk: Desk): Promise<void> {
+  const found = new Set<string>();
+  for await (const { key } of local.engine.kv.list({ prefix: ["claim"] })) found.add(key[1] as string);
+  const living = await local.leases.living(found);
+  for (const lease of found) if (!living.has(lease)) await inherit(local, desk, lease);
 }
 
 /**
@@ -106,7 +117,14 @@ export async function unsettled(
   return slots.filter(({ index }) => !hasBit(done, index));
 }
 
-async function slotsOf(engine: Engine, lane: Lane, value: ClaimValue, lease: string, number: number): Promise<Slot[]> {
+/** The jobs of a claim, settled or not. */
+export async function slotsOf(
+  engine: Engine,
+  lane: Lane,
+  value: ClaimValue,
+  lease: string,
+  number: number,
+): Promise<Slot[]> {
   if ("lane" in value) {
     const { from, to, only } = value.lane;
     const wanted = only && new Set(only);

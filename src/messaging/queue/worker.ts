@@ -1,22 +1,22 @@
 import { type Lease, watchUntil } from "../../coordination/lease/index.ts";
 import { type Closer, createCloser, type Duration, isAshlarError, type Runtime, sleep } from "../../core/index.ts";
 import type { Engine } from "../../engine/index.ts";
+import { Caller } from "./calls.ts";
 import * as channels from "./channels.ts";
 import type { Claim, Slot } from "./claim.ts";
 import type { Handler, Worker } from "./contract.ts";
 import type { QueueHub } from "./hub.ts";
-import { keys } from "./layout.ts";
+import { keys, slotsPerClaim } from "./layout.ts";
 import type { LocalQueue, Receiver } from "./local.ts";
-import { toDrain, type WorkSettings } from "./options.ts";
-import type { Desk } from "./outcome.ts";
-import { recoverClaim, recoverLease } from "./recovery.ts";
+import { mayBeHanded, toDrain, type WorkSettings } from "./options.ts";
+import type { Desk, Outcome } from "./outcome.ts";
+import { Pace } from "./pace.ts";
+import { inherit, inheritAll, recoverClaim } from "./recovery.ts";
 import { Run, type Surroundings } from "./run.ts";
 import { Settler } from "./settler.ts";
 import { Taker, type Wait } from "./taker.ts";
 import { trimLane } from "./trim.ts";
 
-/** Jobs are taken ahead as far as they begin within so many milliseconds. */
-const aheadMs = 50;
 /** How long handlers that were told to stop are waited for. */
 const stopGraceMs = 5000;
 /** Trimming the lane costs reading the claims: once in so many records is enough. */
@@ -52,8 +52,7 @@ export class QueueWorker implements Worker, Receiver {
   #settling = 0;
   #idle = false;
   #lease: Lease | undefined;
-  /** Mean time of a handler, milliseconds; `undefined`: not known yet. */
-  #pace: number | undefined;
+  readonly #pace: Pace;
   #sinceTrim = 0;
   #lastTaken = 0;
   /** Who waits for a change: of room, of work, of the last run's end. */
@@ -62,6 +61,8 @@ export class QueueWorker implements Worker, Receiver {
   readonly #stopping = new AbortController();
   readonly #ended = new AbortController();
   readonly #closer: Closer;
+  /** Only where producers may hand over jobs. */
+  readonly #caller: Caller | undefined;
   #drain: number;
 
   constructor(parts: WorkerParts) {
@@ -69,6 +70,7 @@ export class QueueWorker implements Worker, Receiver {
     this.#parts = parts;
     this.#drain = parts.settings.drain;
     this.#runtime = user.runtime;
+    this.#pace = new Pace(parts.settings.concurrency, parts.settings.prefetch);
     this.#taker = new Taker(local, desk);
     const now = () => local.leases.now();
     this.#settler = new Settler(
@@ -88,6 +90,13 @@ export class QueueWorker implements Worker, Receiver {
       now,
       orphaned: (slot, error) => this.#orphan(slot.claim, error),
     };
+    if (local.lane.own && mayBeHanded(desk.settings))
+      this.#caller = new Caller({
+        local,
+        jobs: Math.min(parts.settings.concurrency, slotsPerClaim),
+        receive: (slots) => this.#takeOver(slots),
+        failed: (error) => this.#tellTrouble(error),
+      });
     this.#closer = createCloser(() => this.#close(), `the worker of queue ${desk.name}`);
     this.#live = this.#liveOn();
     this.done = this.#live.then(() => this.#closer.close());
@@ -123,6 +132,13 @@ export class QueueWorker implements Worker, Receiver {
     this.#admit(slots);
   }
 
+  /** Jobs that a producer of another process has claimed for this worker; which of them find no room go to the others. */
+  #takeOver(slots: readonly Slot[]): void {
+    const free = this.#free();
+    this.receive(slots.slice(0, free));
+    this.#giveBack(slots.slice(free));
+  }
+
   async close(options: { readonly drain?: Duration } = {}): Promise<void> {
     if (options.drain !== undefined) this.#drain = toDrain(options.drain);
     await this.#closer.close();
@@ -133,8 +149,8 @@ export class QueueWorker implements Worker, Receiver {
   }
 
   async #liveOn(): Promise<void> {
-    const { local, settings } = this.#parts;
-    const heir = (lease: string) => this.#inherit(lease);
+    const { local, desk, settings } = this.#parts;
+    const heir = (lease: string) => inherit(local, desk, lease);
     local.enter();
     local.heirs.add(heir);
     const offWake = local.onWake(() => this.#wake());
@@ -160,7 +176,7 @@ export class QueueWorker implements Worker, Receiver {
       try {
         const lease = await this.#leased(signal);
         if (!looked) {
-          await this.#inheritAll();
+          await inheritAll(this.#parts.local, this.#parts.desk);
           looked = true;
         }
         await this.#turn(lease);
@@ -197,7 +213,11 @@ export class QueueWorker implements Worker, Receiver {
   async #await(wait: Wait): Promise<void> {
     const { local } = this.#parts;
     this.#idle = wait.empty;
-    if (wait.empty) local.idle.add(this);
+    if (wait.empty) {
+      local.idle.add(this);
+      // Queues without any work cost no calls.
+      if (this.#lease && this.#lastTaken > 0) this.#caller?.idle(this.#lease);
+    }
     const ended = new AbortController();
     const waits: Promise<unknown>[] = [];
     if (wait.lane !== undefined) waits.push(this.#untilLane(wait.lane, ended.signal));
@@ -247,16 +267,9 @@ export class QueueWorker implements Worker, Receiver {
     return Math.max(0, this.#parts.settings.concurrency - this.#runs.size - this.#buffer.length - this.#reserved);
   }
 
-  /** Jobs that it is worth to have beyond those that run. */
-  #ahead(): number {
-    const { concurrency, prefetch } = this.#parts.settings;
-    if (this.#pace === undefined) return 0;
-    return Math.min(prefetch, Math.floor((concurrency * aheadMs) / Math.max(this.#pace, 0.01)));
-  }
-
   #room(): number {
     const { concurrency } = this.#parts.settings;
-    const ahead = this.#ahead();
+    const ahead = this.#pace.ahead;
     // Handlers are not to run away from the commits that record their ends.
     if (this.#settling > concurrency + ahead) return 0;
     return concurrency + ahead - this.#runs.size - this.#buffer.length - this.#reserved;
@@ -265,7 +278,7 @@ export class QueueWorker implements Worker, Receiver {
   /** A commit is worth so many jobs, unless a handler has nothing to do. */
   #least(): number {
     if (this.#free() > 0) return 1;
-    return Math.max(1, Math.ceil(this.#ahead() / 2));
+    return Math.max(1, Math.ceil(this.#pace.ahead / 2));
   }
 
   #admit(slots: readonly Slot[]): void {
@@ -280,10 +293,16 @@ export class QueueWorker implements Worker, Receiver {
       this.#buffer.push(slot);
     }
     this.#pump();
+    if (this.#free() === 0) this.#caller?.busy();
   }
 
   #giveBack(slots: readonly Slot[]): void {
-    for (const slot of slots) void this.#settler.settle(slot, { kind: "return" });
+    for (const slot of slots) this.#settle(slot, { kind: "return" });
+  }
+
+  /** Of a job that has not begun. */
+  #settle(slot: Slot, outcome: Outcome): void {
+    void this.#settler.settle(slot, outcome).then(() => this.#forgetSettled(slot.claim));
   }
 
   #pump(): void {
@@ -302,16 +321,22 @@ export class QueueWorker implements Worker, Receiver {
     this.#settling++;
     void run.execute().then(({ settled }) => {
       this.#runs.delete(run);
-      const took = this.#runtime.clock.monotonic() - began;
-      this.#pace = this.#pace === undefined ? took : this.#pace * 0.95 + took * 0.05;
+      this.#pace.took(this.#runtime.clock.monotonic() - began);
       void settled.then(() => {
         this.#settling--;
-        if (slot.claim.settled >= slot.claim.size || slot.claim.lost) this.#claims.delete(slot.claim);
+        this.#forgetSettled(slot.claim);
         this.#wakeIfWaiting();
       });
       this.#pump();
       this.#wakeIfWaiting();
     });
+  }
+
+  #forgetSettled(claim: Claim): void {
+    if (claim.settled < claim.size && !claim.lost) return;
+    this.#claims.delete(claim);
+    // Of one that is lost it is not known what the store has: it is never to be taken up again.
+    if (!claim.lost) this.#parts.local.handed.end(claim.number);
   }
 
   /** The loop waits for room: there is some. */
@@ -377,26 +402,7 @@ export class QueueWorker implements Worker, Receiver {
     const waiting = this.#buffer.filter((slot) => slot.id === id);
     if (waiting.length === 0) return;
     this.#buffer = this.#buffer.filter((slot) => slot.id !== id);
-    for (const slot of waiting)
-      void this.#settler.settle(slot, { kind: "end", state: "cancelled", failure: undefined });
-  }
-
-  async #inherit(lease: string): Promise<void> {
-    const { local, desk } = this.#parts;
-    const jobs = await recoverLease(local, desk, lease, "died");
-    if (jobs === 0) return;
-    if (channels.recovered.hasSubscribers)
-      channels.recovered.publish({ queue: desk.name, lease, jobs } satisfies channels.RecoveredMessage);
-    local.ring();
-  }
-
-  /** What processes left behind that died before this one began to look. */
-  async #inheritAll(): Promise<void> {
-    const { local } = this.#parts;
-    const found = new Set<string>();
-    for await (const { key } of local.engine.kv.list({ prefix: ["claim"] })) found.add(key[1] as string);
-    const living = await local.leases.living(found);
-    for (const lease of found) if (!living.has(lease)) await this.#inherit(lease);
+    for (const slot of waiting) this.#settle(slot, { kind: "end", state: "cancelled", failure: undefined });
   }
 
   async #trim(): Promise<void> {
@@ -409,6 +415,7 @@ export class QueueWorker implements Worker, Receiver {
     this.#wake();
     // The engine's end is the end of the loop, too, and is told by `done`.
     await this.#live.catch(() => {});
+    await this.#caller?.stop();
     this.#giveBack(this.#buffer.splice(0));
     await this.#untilRunsEnd(this.#drain);
     for (const run of this.#runs) run.stop("stopped", new Error("the worker is closed, and its time to drain is over"));
