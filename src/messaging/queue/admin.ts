@@ -176,8 +176,12 @@ export class Admin<T> implements DeadLetters<T> {
       tx.set(keys.skip(found.offset), true);
       tx.set(keys.head, { at: head.at, skips: head.skips + 1 } satisfies Head);
     } else {
-      if ((await tx.get(keys.job(id))) === undefined) return false;
-      if (found.in !== "children") {
+      const job = await tx.get<StoredJob>(keys.job(id));
+      if (job === undefined) return false;
+      // Its children may have ended meanwhile: then it waits elsewhere.
+      if (found.in === "children") {
+        if (job.due !== undefined) return false;
+      } else {
         if ((await tx.get(found.entry)) === undefined) return false;
         tx.delete(found.entry);
       }

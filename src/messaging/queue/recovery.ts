@@ -32,7 +32,8 @@ export async function inherit(local: LocalQueue, desk: Desk, lease: string): Pro
 /** From those that died before anybody looked out for it. */
 export async function inheritAll(local: LocalQueue, desk: Desk): Promise<void> {
   const found = new Set<string>();
-  for await (const { key } of local.engine.kv.list({ prefix: ["claim"] })) found.add(key[1] as string);
+  for (const prefix of [["claim"], ["handed"]])
+    for await (const { key } of local.engine.kv.list({ prefix })) found.add(key[1] as string);
   const living = await local.leases.living(found);
   for (const lease of found) if (!living.has(lease)) await inherit(local, desk, lease);
 }

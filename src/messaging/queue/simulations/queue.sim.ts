@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { leasesOf } from "../../../coordination/lease/index.ts";
 import { sleep } from "../../../core/index.ts";
 import type { Engine } from "../../../engine/index.ts";
 import type { Scenario, SimulatedClient, SimulatedNode, World } from "../../../simulation/index.ts";
@@ -252,7 +253,8 @@ async function nothingLeft({ engine }: World): Promise<boolean> {
     // A pause whose caller was told that nobody knows whether it took place may come late.
     if ((await scope.kv.get(["paused"])) !== undefined) await createQueue(engine, name).resume();
     for await (const { key, value } of scope.kv.list({ prefix: [] })) {
-      if (["head", "bell", "dead", "cancelled"].includes(String(key[0]))) continue;
+      if (["head", "bell", "call", "dead", "cancelled"].includes(String(key[0]))) continue;
+      if (key[0] === "handed" && (await leasesOf(engine).lives(String(key[1])))) continue;
       if ((key[0] === "running" || key[0] === "waiting") && value === 0) continue;
       if (key[0] === "job" && (await scope.kv.get(["dead", String(key[1])])) !== undefined) continue;
       // Claims that are held empty for a late commit go with their lease.

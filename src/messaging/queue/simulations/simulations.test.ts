@@ -8,3 +8,7 @@ test("no job is lost, none takes effect twice, order is kept, under all faults t
   const { undecided } = await assertHolds(queue, { seeds: 20 });
   assert.equal(undecided, 0);
 });
+
+test("a parent that is cancelled in the moment in which it becomes ready leaves nothing behind (seed 977)", async () => {
+  await assertHolds(queue, { from: 977, seeds: 1 });
+});
