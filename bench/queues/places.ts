@@ -69,9 +69,10 @@ export class Places implements AsyncDisposable {
     return {
       place: { url: url.href },
       async remove() {
-        const sessions = `select 1 from pg_stat_activity where datname = '${name}' limit 1`;
+        // Of clients: the server's own vacuum is none, and ends with the database.
+        const sessions = `select 1 from pg_stat_activity where datname = '${name}' and backend_type = 'client backend' limit 1`;
         await until(async () => (await admin.query(sessions)).rows.length === 0, `${name} is left by all`, 10_000);
-        await admin.query(`drop database ${name}`);
+        await admin.query(`drop database ${name} with (force)`);
       },
     };
   }
