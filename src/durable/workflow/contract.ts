@@ -1,0 +1,202 @@
+import type { Duration, StandardSchema } from "../../core/index.ts";
+import type { Transaction } from "../../engine/index.ts";
+
+/** A workflow: a plain async function that is carried on, from its history, by whichever process owns the run. */
+export interface Workflow<I = unknown, O = unknown> {
+  readonly name: string;
+  readonly run: (context: WorkflowContext, input: I) => O | Promise<O>;
+  readonly input: StandardSchema<I> | undefined;
+  readonly output: StandardSchema<O> | undefined;
+}
+
+/** Any workflow. */
+export interface Definition {
+  readonly name: string;
+  readonly run: (context: WorkflowContext, input: never) => unknown;
+  readonly input: StandardSchema<unknown> | undefined;
+  readonly output: StandardSchema<unknown> | undefined;
+}
+
+/** A kind of message to runs. */
+export interface Signal<P = unknown> {
+  readonly name: string;
+  readonly schema: StandardSchema<P> | undefined;
+  /** Only for the compiler. */
+  readonly payload?: P;
+}
+
+export interface StepContext {
+  /** What is written through it commits together with the record of the step: exactly once. Costs nothing until it is used. */
+  readonly tx: Transaction;
+  /** The same for every attempt of this step, whichever process makes it: the idempotency key for the outside. */
+  readonly token: string;
+  /** Aborted when the attempt has timed out, the run was cancelled, or this process does not own it any more. */
+  readonly signal: AbortSignal;
+  /** From 1, counted by this owner of the run. */
+  readonly attempt: number;
+}
+
+export interface RetryPolicy {
+  /** Attempts altogether. 1 to 1,000,000. Default 5. */
+  readonly attempts?: number;
+  /** The pause before the second attempt; doubled for each after it, and varied by up to a half. Default "1s". */
+  readonly base?: Duration;
+  /** The longest pause. Default "1m". */
+  readonly cap?: Duration;
+}
+
+export interface StepOptions {
+  readonly retry?: RetryPolicy;
+  /** Time for one attempt. Default "5m". */
+  readonly timeout?: Duration;
+}
+
+export interface SagaStepOptions extends StepOptions {
+  /** Takes back what the step has done. Gets what the step returned, and a token of its own. */
+  readonly undo?: (context: StepContext, result: unknown) => unknown;
+  /** Of the compensation: by default it is attempted 1,000 times, up to a minute apart. */
+  readonly undoRetry?: RetryPolicy;
+}
+
+/**
+ * Steps with compensations. When the workflow function throws, or was cancelled, what had completed is taken back in reverse order. A compensation that fails for good stops the run visibly (`stuck`)
+ * with its history: `retry` tries it again.
+ */
+export interface Saga {
+  /** Like `step` of the context, but it is finished even if the run is cancelled meanwhile: it is then taken back. */
+  step<T>(name: string, body: (context: StepContext) => T | Promise<T>, options?: SagaStepOptions): Promise<T>;
+  /** From here on nothing is taken back any more: what comes after can only go forward. */
+  pivot(): void;
+}
+
+/** What a workflow function may use of the world: everything else must not decide what it does. */
+export interface WorkflowContext {
+  readonly info: { readonly id: string; readonly workflow: string; readonly started: number };
+  /** Aborted when the run is cancelled. */
+  readonly signal: AbortSignal;
+  /**
+   * Does something, and remembers what it returned. Writes of its `tx` take effect exactly once; other effects at least once, with the same token.
+   * @throws StepFailedError the attempts are used up, or it threw a `FatalError`
+   */
+  step<T>(name: string, body: (context: StepContext) => T | Promise<T>, options?: StepOptions): Promise<T>;
+  /** Waits, by the engine's clock, never less; however long, and across restarts. */
+  sleep(duration: Duration): Promise<void>;
+  /** Until the date, or the milliseconds since the epoch. */
+  sleepUntil(date: Date | number): Promise<void>;
+  /** The oldest message of this kind that has not been taken; `undefined` after the timeout. Messages wait for whoever asks for them. */
+  waitFor<P>(signal: Signal<P>): Promise<P>;
+  waitFor<P>(signal: Signal<P>, options: { readonly timeout: Duration }): Promise<P | undefined>;
+  /** Milliseconds since the epoch, by the engine's clock, when the run last heard of something: the same in each replay. */
+  now(): number;
+  /** Uniform in [0, 1), the same in each replay. Not for secrets. */
+  random(): number;
+  /** The same in each replay. Not for secrets. */
+  uuid(): string;
+  /** Whether the run reached this point with code that asks for it: for changes of the code that open runs must not see. The same answer for ever. */
+  patched(name: string): boolean;
+  saga(): Saga;
+  /** What is called inside goes on although the run was cancelled: for cleaning up. */
+  shielded<T>(body: () => Promise<T>): Promise<T>;
+}
+
+export type RunStatus = "open" | "completed" | "failed" | "cancelled" | "terminated" | "stuck";
+
+export interface RunInfo<O = unknown> {
+  readonly id: string;
+  readonly workflow: string;
+  readonly status: RunStatus;
+  readonly input?: unknown;
+  /** Milliseconds since the epoch. */
+  readonly started: number;
+  readonly ended?: number;
+  readonly result?: O;
+  /** Of a run that failed, was cancelled or terminated; of one that is stuck, why. */
+  readonly error?: { readonly name: string; readonly message: string };
+}
+
+/** One thing that has become of a run. */
+export interface HistoryEvent {
+  /** What of the run it answers: numbered in the order in which the code asked. */
+  readonly seq: number;
+  readonly kind: "step" | "sleep" | "signal" | "cancel" | "patch";
+  readonly name: string;
+  readonly at: number;
+  readonly value?: unknown;
+  readonly error?: { readonly name: string; readonly message: string };
+}
+
+/** A handle of one run. */
+export interface Run<O = unknown> {
+  readonly id: string;
+  /**
+   * Sends a message. With `tx` it is part of that transaction.
+   * @throws InvalidStateError there is no such run, or it has ended
+   */
+  signal<P>(signal: Signal<P>, payload: P, options?: { readonly tx?: Transaction }): Promise<void>;
+  /** Asks the run to end: its waits reject with `CancelledError`, and it may clean up. Harmless for one that has ended. */
+  cancel(reason?: string): Promise<void>;
+  /** Ends it at once, without any cleaning up. False: it had ended. */
+  terminate(reason?: string): Promise<boolean>;
+  /** Lets a run that is stuck try again. False: it is not stuck. */
+  retry(): Promise<boolean>;
+  /**
+   * Waits for the end.
+   * @throws WorkflowFailedError it failed, was cancelled or terminated
+   * @throws InvalidStateError there is no such run
+   */
+  result(options?: { readonly signal?: AbortSignal }): Promise<O>;
+  info(): Promise<RunInfo<O> | undefined>;
+  history(): Promise<readonly HistoryEvent[]>;
+}
+
+export interface StartOptions {
+  /** 1 to 200 characters. A run of the same id and workflow is there already: it is returned. Default: a new one. */
+  readonly id?: string;
+  /** The start is part of this transaction. */
+  readonly tx?: Transaction;
+}
+
+export interface WorkOptions {
+  /** Bodies of steps at once. Default 100. */
+  readonly concurrency?: number;
+  /** Runs in memory at once; more wait. Default 10,000. */
+  readonly runs?: number;
+  /** How long `close` lets bodies of steps go on. Default "30s". */
+  readonly drain?: Duration;
+  /** Its abort closes the worker. */
+  readonly signal?: AbortSignal;
+}
+
+/** Carries runs on, until it is closed. */
+export interface WorkflowWorker extends AsyncDisposable {
+  /** Runs in memory. */
+  readonly live: number;
+  close(): Promise<void>;
+}
+
+export interface WorkflowsOptions {
+  /** A group of workflows that share their workers. 1 to 200 characters. Default "default". */
+  readonly name?: string;
+  /** Cannot be changed later. 1 to 4096. Default 32. */
+  readonly shards?: number;
+  /** A run that only waits, and has to for longer than this, leaves memory. Default "10s". */
+  readonly parkAfter?: Duration;
+  /** How long runs that have ended are kept. Default "7d". */
+  readonly retention?: Duration;
+  /** Time to live of the workers' leases: how soon others go on with the runs of one that died. Default "15s". */
+  readonly lease?: Duration;
+}
+
+export interface Workflows {
+  /**
+   * Begins a run; it is durable when this resolves.
+   * @throws InvalidArgumentError the input does not satisfy the schema; the workflow is not one of these
+   * @throws InvalidStateError a run of this id is of another workflow; the group has another number of shards
+   * @throws LimitError the input is too large
+   */
+  start<I, O>(workflow: Workflow<I, O>, input: I, options?: StartOptions): Promise<Run<O>>;
+  run<O = unknown>(id: string): Run<O>;
+  /** Runs in the order of their ids. */
+  list(options?: { readonly status?: RunStatus; readonly workflow?: string }): AsyncIterableIterator<RunInfo>;
+  work(options?: WorkOptions): WorkflowWorker;
+}

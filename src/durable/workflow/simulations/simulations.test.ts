@@ -1,0 +1,8 @@
+import { test } from "node:test";
+import { assertHolds } from "../../../simulation/index.ts";
+import { workflow } from "./workflow.sim.ts";
+
+/** A few seeds; `ashlar simulate src/durable/workflow/simulations/workflow.sim.ts --seeds 1000` runs as many as one likes. */
+test("steps take effect once, messages come in order, sagas leave nothing half done, under all faults that apply", async () => {
+  await assertHolds(workflow, { seeds: 15 });
+});
