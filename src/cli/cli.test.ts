@@ -45,6 +45,7 @@ describe("ashlar", { concurrency: 4 }, () => {
       "topic",
       "stream",
       "events",
+      "workflow",
       "simulate",
       "check",
     ]) {

@@ -31,6 +31,10 @@ const commands: Readonly<Record<string, { readonly summary: string; load(): Prom
     summary: "list, inspect, read, tail, append …: event stores and their projections",
     load: async () => (await import("./events.ts")).eventsCommand,
   },
+  workflow: {
+    summary: "list, show, signal, cancel, retry, terminate: runs of workflows",
+    load: async () => (await import("./workflow.ts")).workflowCommand,
+  },
   simulate: {
     summary: "run a system's scenarios with many seeds, and shrink what fails",
     load: async () => (await import("./simulate.ts")).simulateCommand,

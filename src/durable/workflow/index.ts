@@ -23,4 +23,4 @@ export type {
 } from "./contract.ts";
 export { defineSignal, defineWorkflow } from "./definition.ts";
 export { CancelledError, DivergenceError, FatalError, StepFailedError, WorkflowFailedError } from "./errors.ts";
-export { createWorkflows } from "./workflows.ts";
+export { createWorkflows, openWorkflows } from "./workflows.ts";

@@ -54,6 +54,17 @@ export function createWorkflows(
   return new EngineWorkflows(engine, known, toSettings(options));
 }
 
+/**
+ * A group of workflows as it is in the store: for looking after runs without the code of their workflows.
+ * @param name of the group
+ * @throws InvalidArgumentError
+ */
+export async function openWorkflows(engine: Engine, name = "default"): Promise<Workflows> {
+  text(name, "name");
+  const there = await engine.scope("workflow", name).kv.get<number>(keys.shards);
+  return createWorkflows(engine, [], { name, ...(there && { shards: there.value }) });
+}
+
 class EngineWorkflows implements Workflows {
   readonly #user: Engine;
   readonly #engine: Engine;
@@ -149,7 +160,8 @@ class EngineWorkflows implements Workflows {
   }
 
   get #parts(): RunParts {
-    return { engine: this.#engine, ids: this.#ids, shardOf: (id) => this.#map.shardOf(id) };
+    const ready = () => this.#assertShards();
+    return { engine: this.#engine, ids: this.#ids, shardOf: (id) => this.#map.shardOf(id), ready };
   }
 
   async #startWithin(tx: Transaction, id: string, record: RunRecord): Promise<void> {
@@ -190,6 +202,8 @@ interface RunParts {
   readonly engine: Engine;
   readonly ids: Ids;
   readonly shardOf: (id: string) => number;
+  /** @throws InvalidStateError runs are spread over another number of shards */
+  readonly ready: () => Promise<void>;
 }
 
 class EngineRun<O> implements Run<O> {
@@ -205,6 +219,7 @@ class EngineRun<O> implements Run<O> {
     refuseUnknown(options, ["tx"]);
     text(signal?.name, "signal.name");
     const checked = signal.schema ? await validate(signal.schema, payload, "payload") : payload;
+    await this.#parts.ready();
     const message: Message = { name: signal.name, ...(checked !== undefined && { payload: checked }) };
     const id = this.#parts.ids.next();
     const send = async (tx: Transaction): Promise<void> => {
@@ -221,6 +236,7 @@ class EngineRun<O> implements Run<O> {
 
   async cancel(reason = "cancelled"): Promise<void> {
     if (typeof reason !== "string") throw invalidArgument("reason", reason, "a text");
+    await this.#parts.ready();
     const id = this.#parts.ids.next();
     await this.#parts.engine.transact(async (tx) => {
       const record = await tx.get<RunRecord>(keys.run(this.id));
@@ -231,7 +247,8 @@ class EngineRun<O> implements Run<O> {
 
   async terminate(reason = "terminated"): Promise<boolean> {
     if (typeof reason !== "string") throw invalidArgument("reason", reason, "a text");
-    const { engine, shardOf } = this.#parts;
+    const { engine, shardOf, ready } = this.#parts;
+    await ready();
     const shard = shardOf(this.id);
     const now = await leasesOf(engine).now();
     return await engine.transact(async (tx) => {
@@ -247,7 +264,8 @@ class EngineRun<O> implements Run<O> {
   }
 
   async retry(): Promise<boolean> {
-    const { engine, shardOf } = this.#parts;
+    const { engine, shardOf, ready } = this.#parts;
+    await ready();
     const shard = shardOf(this.id);
     return await engine.transact(async (tx) => {
       const record = await tx.get<RunRecord>(keys.run(this.id));
