@@ -8,7 +8,7 @@ import { BackendSqlite } from "openworkflow/sqlite";
 import { createWorkflows, defineWorkflow } from "../src/durable/workflow/index.ts";
 import { connect } from "../src/index.ts";
 import { findPostgres, postgresMissing, startPostgres } from "../test/servers/postgres.ts";
-import { type Contender, heading, type Match, type MatchResult, play, table } from "./compare.ts";
+import { heading, type MatchResult, table } from "./compare.ts";
 import { load } from "./machine.ts";
 
 const { values: args } = parseArgs({
@@ -20,7 +20,7 @@ const { values: args } = parseArgs({
 
 const inFlight = 50;
 const steps = 5;
-const timing = args.quick ? { rounds: 3, ms: 300 } : { rounds: 5, ms: 2000 };
+const rounds = args.quick ? 2 : 5;
 
 /** As many at once as there are lanes. */
 async function lanes(count: number, most: number, one: () => Promise<unknown>): Promise<void> {
@@ -33,6 +33,10 @@ async function lanes(count: number, most: number, one: () => Promise<unknown>): 
 
 interface Runner {
   readonly name: string;
+  /** Workflows of a round, when many run at once, and one after another: seconds rather than minutes of each, however slow. */
+  readonly counts: readonly [many: number, few: number];
+  /** Begins all of them at once, instead of so many at a time. */
+  readonly allAtOnce?: true;
   one(): Promise<unknown>;
 }
 
@@ -47,7 +51,7 @@ async function ours(url: string, held: AsyncDisposableStack): Promise<Runner> {
   const one = async () => (await workflows.start(flow, undefined)).result();
   // The worker owns its shards by then.
   await one();
-  return { name: "Ashlar", one };
+  return { name: "Ashlar", counts: [2000, 100], one };
 }
 
 async function openWorkflow(path: string, held: AsyncDisposableStack): Promise<Runner> {
@@ -60,7 +64,7 @@ async function openWorkflow(path: string, held: AsyncDisposableStack): Promise<R
   await worker.start();
   held.defer(() => backend.stop());
   held.defer(() => worker.stop());
-  return { name: "openworkflow 0.10", one: async () => (await five.run()).result() };
+  return { name: "openworkflow 0.10", counts: [400, 5], allAtOnce: true, one: async () => (await five.run()).result() };
 }
 
 async function dbos(url: string, held: AsyncDisposableStack): Promise<Runner> {
@@ -73,22 +77,30 @@ async function dbos(url: string, held: AsyncDisposableStack): Promise<Runner> {
   );
   await DBOS.launch();
   held.defer(() => DBOS.shutdown());
-  return { name: "DBOS 5.3, called directly", one: five };
+  return { name: "DBOS 5.3, called directly", counts: [400, 50], one: five };
 }
 
-function matches(at: string, runners: readonly Runner[], goal: number): Match[] {
-  const contender = ({ name, one }: Runner, most: number): Contender => ({
-    name,
-    run: (count) => lanes(count, most, one),
-  });
-  const match = (what: string, most: number, more: { readonly goal?: number }): Match => ({
-    what: `${at}: ${what}`,
-    ...more,
-    contenders: runners.map((runner) => contender(runner, most)) as [Contender, ...Contender[]],
-  });
+/** In rounds, in turn; one round before them does not count. */
+async function race(what: string, runners: readonly Runner[], most: number, goal?: number): Promise<MatchResult> {
+  const results: number[][] = runners.map(() => []);
+  for (let round = 0; round <= rounds; round++)
+    for (const [i, { counts, allAtOnce, one }] of runners.entries()) {
+      const count = counts[most > 1 ? 0 : 1];
+      globalThis.gc?.();
+      const start = process.hrtime.bigint();
+      await lanes(count, most > 1 && allAtOnce ? count : most, one);
+      if (round > 0) results[i]?.push(Number(process.hrtime.bigint() - start) / count);
+    }
+  const contenders = runners.map(({ name }) => ({ name, run: () => {} }));
+  const match = { what, contenders: contenders as [(typeof contenders)[0]], ...(goal !== undefined && { goal }) };
+  return { match, rounds: results };
+}
+
+async function races(at: string, runners: readonly Runner[], goal: number): Promise<MatchResult[]> {
+  const what = `${at}: workflows of ${steps} steps that do nothing`;
   return [
-    match(`workflows of ${steps} steps that do nothing, ${inFlight} at once`, inFlight, { goal }),
-    match("the same, one after another", 1, {}),
+    await race(`${what}, ${inFlight} at once`, runners, inFlight, goal),
+    await race(`${what}, one after another`, runners, 1),
   ];
 }
 
@@ -98,7 +110,7 @@ const results: MatchResult[] = [];
 {
   await using held = new AsyncDisposableStack();
   const runners = [await ours(`sqlite:${folder}/ours.db`, held), await openWorkflow(join(folder, "theirs.db"), held)];
-  for (const match of matches("SQLite", runners, 15)) results.push(await play(match, timing));
+  results.push(...(await races("SQLite", runners, 15)));
 }
 console.error(table(results));
 if (findPostgres() === undefined) console.error(`Postgres is not measured: ${postgresMissing}`);
@@ -106,7 +118,7 @@ else {
   await using server = await startPostgres({ settings: { max_connections: "200", shared_buffers: "128MB" } });
   await using held = new AsyncDisposableStack();
   const runners = [await ours(server.url, held), await dbos(server.url, held)];
-  for (const match of matches("Postgres", runners, 10)) results.push(await play(match, timing));
+  results.push(...(await races("Postgres", runners, 10)));
 }
 rmSync(folder, { recursive: true });
 const openWorkflowVersion = JSON.parse(
@@ -114,13 +126,13 @@ const openWorkflowVersion = JSON.parse(
 ).version;
 const report = `# Workflows
 
-Workflows of ${steps} steps that do nothing, from their start until their result is there; worker and caller in one process. Contestants run in turn within each of ${timing.rounds} rounds. Run with \`node bench/workflows.ts\`.
+Workflows of ${steps} steps that do nothing, from their start until their result is there; worker and caller in one process. Contestants run in turn within each of ${rounds} rounds. Run with \`node bench/workflows.ts\`.
 
 ${head}
 - openworkflow ${openWorkflowVersion}, @dbos-inc/dbos-sdk 5.3.0
 - load ${load()} after
 
-Not equal: openworkflow's SQLite is in WAL mode as it sets it up, and its worker and the wait for a result poll; ours flushes each commit (\`synchronous=FULL\`), and nothing polls. DBOS and ours share a stock Postgres; DBOS is called directly, without its queue. Steps of workflows that run at the same time share commits with ours; with the peers each step is a
+Not equal: openworkflow's SQLite is in WAL mode as it sets it up, its worker polls, and whoever waits for a result looks once a second: its workflows are therefore begun all at once, and its worker has ${inFlight} under way. Ours flushes each commit (\`synchronous=FULL\`), and nothing polls. DBOS and ours share a stock Postgres; DBOS is called directly, without its queue. Steps of workflows that run at the same time share commits with ours; with the peers each step is a
 transaction of its own.
 
 ${table(results)}`;

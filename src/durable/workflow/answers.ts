@@ -12,7 +12,8 @@ export interface Answer {
   /** `undefined`: for the run itself. */
   readonly command: Command | undefined;
   readonly event: Completion;
-  readonly encoded: Encoded;
+  /** Of what is not surely small. */
+  readonly encoded: Encoded | undefined;
   /** A message that is thereby taken. */
   readonly message?: string;
   /** What the body of a step has written: committed with the answer. */
@@ -36,6 +37,11 @@ export class Answers {
 
   /** A result that cannot be kept is a failure. */
   add(event: Completion, command: Command | undefined, more: Pick<Answer, "message" | "open" | "again"> = {}): void {
+    // What is surely small is encoded when it is recorded.
+    if (isSmall(event.value)) {
+      this.#waiting.push({ command, event, encoded: undefined, ...more });
+      return;
+    }
     try {
       const encoded = new Encoded(event, event.name);
       const { length } = encoded.bytes;
@@ -46,7 +52,7 @@ export class Answers {
       void more.open?.rollback().catch(() => {});
       const { value: _, ...rest } = event;
       const failed: Completion = { ...rest, error: toStored(error) };
-      this.#waiting.push({ command, event: failed, encoded: new Encoded(failed, event.name) });
+      this.#waiting.push({ command, event: failed, encoded: undefined });
     }
   }
 
@@ -83,7 +89,10 @@ export class Answers {
 
 /** What the code is told: what the store has, not what somebody may go on changing. */
 export function toldOf({ event, encoded }: Answer): unknown {
-  const { value } = event;
-  if (value === null || (typeof value !== "object" && typeof value !== "function")) return value;
-  return (decodeValue(encoded.bytes) as Completion).value;
+  return encoded ? (decodeValue(encoded.bytes) as Completion).value : event.value;
+}
+
+function isSmall(value: unknown): boolean {
+  if (typeof value === "string") return value.length <= 1000;
+  return value === null || ["boolean", "number", "undefined"].includes(typeof value);
 }

@@ -28,7 +28,10 @@ export async function endingOf(outcome: Outcome, { output }: Workflow, isCancell
   }
 }
 
-/** @throws InvalidArgumentError LimitError the result cannot be stored */
+/**
+ * @returns the record from now on
+ * @throws InvalidArgumentError LimitError the result cannot be stored
+ */
 export function writeEnding(
   tx: Transaction,
   id: string,
@@ -44,13 +47,16 @@ export function writeEnding(
     readonly retention: number;
   },
   ending: Ending,
-): void {
+): RunRecord {
   tx.delete(keys.active(shard, id));
   if (ending.status === "stuck") {
-    tx.set(keys.run(id), { ...record, ...ending } satisfies RunRecord);
+    const stuck: RunRecord = { ...record, ...ending };
+    tx.set(keys.run(id), stuck);
     tx.set(keys.stuck(shard, id), true);
-    return;
+    return stuck;
   }
-  tx.set(keys.run(id), { ...record, ...ending, ended } satisfies RunRecord);
+  const after: RunRecord = { ...record, ...ending, ended };
+  tx.set(keys.run(id), after);
   tx.set(keys.ended(shard, ended + retention, id), true);
+  return after;
 }

@@ -44,6 +44,7 @@ export class Execution {
   #live = false;
   #outcome: Outcome | undefined;
   #stuck: Error | undefined;
+  #ended: RunRecord | undefined;
   /** When the run was in the store's timers last, if it was. */
   #staleTimer: number | undefined;
   #stopping = false;
@@ -72,6 +73,11 @@ export class Execution {
       // Code that has heard all that there is to hear is where no code has been before.
       patched: (name) => this.#patches.has(name, this.#told === this.#history.length),
     });
+  }
+
+  /** As it has ended here. */
+  get record(): RunRecord | undefined {
+    return this.#ended;
   }
 
   /** There may be messages that it does not know. */
@@ -419,14 +425,17 @@ export class Execution {
     const { tx } = open;
     this.#guard(tx);
     this.#dropStaleTimer(tx);
+    let after: RunRecord;
     try {
-      writeEnding(tx, this.id, { record: this.#record, shard, ended, retention }, ending);
+      after = writeEnding(tx, this.id, { record: this.#record, shard, ended, retention }, ending);
     } catch (error) {
       // A result that cannot be kept.
       if (ending.status !== "completed") throw error;
       return await this.#leave({ status: "failed", error: toStored(error) });
     }
-    return (await open.commit()) ? "ended" : "reload";
+    if (!(await open.commit())) return "reload";
+    if (after.ended !== undefined) this.#ended = after;
+    return "ended";
   }
 }
 

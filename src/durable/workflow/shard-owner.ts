@@ -4,6 +4,7 @@ import { fullJitter, isAshlarError, type Key, sleep, type Timer } from "../../co
 import type { Engine, Version } from "../../engine/index.ts";
 import * as channels from "./channels.ts";
 import type { Workflow } from "./contract.ts";
+import type { EndingsHere } from "./endings-here.ts";
 import { Execution } from "./execution.ts";
 import type { Gate } from "./gate.ts";
 import type { Departure, Host } from "./host.ts";
@@ -29,6 +30,7 @@ export interface OwnerParts {
   /** Runs in memory. */
   readonly room: Gate;
   readonly now: () => Promise<number>;
+  readonly endings: EndingsHere;
 }
 
 /** Carries on the runs of one shard for as long as it is owned. */
@@ -94,6 +96,7 @@ export class ShardOwner {
     if (this.#stopping || this.#runs.has(id)) return;
     this.#runs.set(id, undefined);
     this.#offered.set(id, version);
+    this.#parts.endings.enter(id);
     this.#track(this.#enter(id, { record, version }));
   }
 
@@ -170,6 +173,7 @@ export class ShardOwner {
     } finally {
       room.leave();
       this.#runs.delete(id);
+      this.#parts.endings.leave(id, undefined);
       // What came at the last moment.
       if (this.#again.delete(id) && !this.#stopping) this.#rouse(id);
     }
@@ -192,7 +196,9 @@ export class ShardOwner {
     this.#runs.set(id, execution);
     if (this.#again.has(id)) execution.poke();
     this.#tellRun(channels.loaded, loaded.record, id);
+    this.#parts.endings.enter(id);
     const departure = await execution.live();
+    this.#parts.endings.leave(id, execution.record);
     this.#runs.set(id, undefined);
     this.#tellRun(channels.left, loaded.record, id, departure);
     if (departure === "ended") this.#again.delete(id);

@@ -28,6 +28,7 @@ import type {
   WorkOptions,
 } from "./contract.ts";
 import { text } from "./definition.ts";
+import { EndingsHere } from "./endings-here.ts";
 import { type StoredError, WorkflowFailedError } from "./errors.ts";
 import { cancelName, keys, type Message, type RunRecord } from "./layout.ts";
 import { type Settings, toSettings, toWorkSettings } from "./options.ts";
@@ -73,6 +74,7 @@ class EngineWorkflows implements Workflows {
   readonly #map: ShardMap;
   readonly #ids: Ids;
   readonly #workers = new Set<GroupWorker>();
+  readonly #endings = new EndingsHere();
   #isChecked = false;
 
   constructor(engine: Engine, known: ReadonlyMap<string, Workflow>, settings: Settings) {
@@ -135,6 +137,7 @@ class EngineWorkflows implements Workflows {
       settings: this.#settings,
       workflows: this.#known,
       now: () => leasesOf(this.#user).now(),
+      endings: this.#endings,
     };
     const worker = new GroupWorker(parts, settings, options.signal, (closed) => this.#workers.delete(closed));
     this.#workers.add(worker);
@@ -161,7 +164,13 @@ class EngineWorkflows implements Workflows {
 
   get #parts(): RunParts {
     const ready = () => this.#assertShards();
-    return { engine: this.#engine, ids: this.#ids, shardOf: (id) => this.#map.shardOf(id), ready };
+    return {
+      engine: this.#engine,
+      ids: this.#ids,
+      shardOf: (id) => this.#map.shardOf(id),
+      ready,
+      endings: this.#endings,
+    };
   }
 
   async #startWithin(tx: Transaction, id: string, record: RunRecord): Promise<void> {
@@ -204,6 +213,7 @@ interface RunParts {
   readonly shardOf: (id: string) => number;
   /** @throws InvalidStateError runs are spread over another number of shards */
   readonly ready: () => Promise<void>;
+  readonly endings: EndingsHere;
 }
 
 class EngineRun<O> implements Run<O> {
@@ -279,8 +289,10 @@ class EngineRun<O> implements Run<O> {
   async result(options: { readonly signal?: AbortSignal } = {}): Promise<O> {
     refuseUnknown(options, ["signal"]);
     const { engine } = this.#parts;
+    throwIfAborted(options.signal);
+    const here = await this.#parts.endings.ending(this.id, options.signal);
+    if (here) return this.#resultOf(here);
     const signal = options.signal ?? new AbortController().signal;
-    throwIfAborted(signal);
     const wait = async (): Promise<RunRecord> => {
       for await (const [change] of engine.kv.watch<RunRecord>({ key: keys.run(this.id) }, { signal })) {
         if (change === undefined || change.deleted)
@@ -289,7 +301,10 @@ class EngineRun<O> implements Run<O> {
       }
       throw signal.reason;
     };
-    const record = await patiently(engine, wait, signal);
+    return this.#resultOf(await patiently(engine, wait, signal));
+  }
+
+  #resultOf(record: RunRecord): O {
     if (record.status === "completed") return record.result as O;
     throw new WorkflowFailedError(this.id, record.status, record.error);
   }
