@@ -81,13 +81,19 @@ export class ShardOwner {
   async run(): Promise<void> {
     const { engine } = this.#parts;
     const { signal } = this.#end;
-    try {
-      await patiently(engine, () => this.#retryStuck(), signal);
-      this.#expect(Number.NEGATIVE_INFINITY);
-      void this.#forget();
-      await patiently(engine, () => this.#follow(), signal);
-    } catch (error) {
-      if (!signal.aborted) throw error;
+    void this.#forget();
+    for (let failures = 0; !signal.aborted; failures++) {
+      try {
+        await patiently(engine, () => this.#retryStuck(), signal);
+        this.#expect(Number.NEGATIVE_INFINITY);
+        await patiently(engine, () => this.#follow(), signal);
+      } catch (error) {
+        if (signal.aborted) return;
+        if (isAshlarError(error, "CLOSED")) throw error;
+        this.#tellTrouble(error);
+      }
+      const pause = fullJitter(engine.runtime, failures, { base: 10, cap: 1000 });
+      await sleep(engine.runtime, pause, { signal, ref: false }).catch(() => {});
     }
   }
 
@@ -173,6 +179,7 @@ export class ShardOwner {
     } finally {
       room.leave();
       this.#runs.delete(id);
+      this.#offered.delete(id);
       this.#parts.endings.leave(id, undefined);
       // What came at the last moment.
       if (this.#again.delete(id) && !this.#stopping) this.#rouse(id);
@@ -201,7 +208,6 @@ export class ShardOwner {
     this.#parts.endings.leave(id, execution.record);
     this.#runs.set(id, undefined);
     this.#tellRun(channels.left, loaded.record, id, departure);
-    if (departure === "ended") this.#again.delete(id);
     return departure;
   }
 

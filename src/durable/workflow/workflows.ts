@@ -2,6 +2,7 @@ import { leasesOf, patiently } from "../../coordination/lease/index.ts";
 import { createShardMap, type ShardMap } from "../../coordination/shard-map/index.ts";
 import {
   createIds,
+  decodeValue,
   encodeValue,
   type Ids,
   InvalidStateError,
@@ -291,7 +292,8 @@ class EngineRun<O> implements Run<O> {
     const { engine } = this.#parts;
     throwIfAborted(options.signal);
     const here = await this.#parts.endings.ending(this.id, options.signal);
-    if (here) return this.#resultOf(here);
+    // What the store has, not what the workflow's code may still hold.
+    if (here) return this.#resultOf(decodeValue(encodeValue(here)) as RunRecord);
     const signal = options.signal ?? new AbortController().signal;
     const wait = async (): Promise<RunRecord> => {
       for await (const [change] of engine.kv.watch<RunRecord>({ key: keys.run(this.id) }, { signal })) {
