@@ -1,9 +1,10 @@
 import { refuseUnknown, sleep, toMilliseconds } from "../../core/index.ts";
 import type { Engine, Transaction } from "../../engine/index.ts";
 import type { Counts, DeadLetters, JobInfo, ListedState } from "./contract.ts";
+import { countJobs } from "./counts.ts";
 import { bytesOfJob, fitting } from "./fitting.ts";
 import { cancelsTopic, type Death, type Delayed, type Head, keys, type StoredJob } from "./layout.ts";
-import { countJobs, type DeadLetter, describe, listDead, listJobs, pageOf, readDead } from "./listing.ts";
+import { type DeadLetter, describe, listDead, listJobs, pageOf, readDead } from "./listing.ts";
 import type { LocalQueue } from "./local.ts";
 import { type Location, locate } from "./locate.ts";
 import { whole } from "./options.ts";

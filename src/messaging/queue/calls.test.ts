@@ -1,9 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { leasesOf } from "../../coordination/lease/index.ts";
 import type { Engine } from "../../engine/index.ts";
+import { Caller } from "./calls.ts";
 import { createQueue, type Queue } from "./index.ts";
-import { scopeOf } from "./local.ts";
-import { collector, on, onAllStores, until, untilEmpty } from "./testing/on-stores.ts";
+import { ownLane } from "./lane.ts";
+import type { Call } from "./layout.ts";
+import { LocalQueue, scopeOf } from "./local.ts";
+import { collector, meddledKv, on, onAllStores, until, untilEmpty } from "./testing/on-stores.ts";
 
 /** Until a worker calls for jobs, which it does once it has found nothing to do. */
 const untilCalled = (engine: Engine) =>
@@ -116,4 +120,76 @@ onAllStores((kind) => {
       await untilEmpty(queue);
     }),
   );
+
+  test(
+    "a worker that has lost its lease calls again under its next one",
+    on(kind, async (a, b) => {
+      const seen: number[] = [];
+      await using _ = createQueue<number>(a, "work").work(({ data }) => void seen.push(data));
+      const queue = createQueue<number>(b, "work");
+      const caller = async () => (await scopeOf(a, "work").kv.get<Call>(["call"]))?.value.lease;
+      await queue.add(-1);
+      await untilCalled(a);
+      const before = await caller();
+      await a.kv.delete(leasesOf(a).keyOf(before as string));
+      // It finds out when it takes the next one.
+      await queue.add(0);
+      await until(async () => ![undefined, before].includes(await caller()));
+      await addUntilHanded(a, queue, 1);
+      assert.equal(new Set(seen).size, seen.length);
+    }),
+  );
+
+  test(
+    "one call stands for a queue: whoever finds another's, or comes too late with its own, calls when that is gone",
+    on(kind, async (a, b) => {
+      const [here, there] = [localOf(a, a), localOf(b, b)];
+      const [one, two] = [await here.leases.acquire(15_000), await there.leases.acquire(15_000)];
+      const nothing = { jobs: 1, receive: () => {}, failed: assert.ifError };
+      const call = async () => (await scopeOf(a, "work").kv.get<Call>(["call"]))?.value;
+      const first = new Caller({ local: here, ...nothing });
+      first.idle(one);
+      await untilCalled(a);
+      const standing = await call();
+      // Another worker of the same process.
+      let sights = 0;
+      const sibling = new Caller({
+        local: localOf(
+          meddledKv(a, "get", () => void sights++),
+          a,
+        ),
+        ...nothing,
+      });
+      sibling.idle(one);
+      await until(async () => sights > 0);
+      await sibling.stop();
+      // One that looked before the call of the first was there.
+      let looks = 0;
+      const blind = meddledKv(b, "get", () => (looks++ === 0 ? Promise.resolve(undefined) : undefined));
+      const late = new Caller({ local: localOf(blind, b), ...nothing });
+      late.idle(two);
+      await until(async () => looks > 0);
+      await until(async () => {
+        late.idle(two);
+        return looks > 2;
+      });
+      assert.deepEqual(await call(), standing);
+      await first.stop();
+      await until(async () => {
+        late.idle(two);
+        return (await call())?.lease === two.id;
+      });
+      await late.stop();
+      assert.equal(await call(), undefined);
+      one.release();
+      two.release();
+    }),
+  );
 });
+
+/** A process's part of the queue; its keys are read and written through `engine`. */
+function localOf(engine: Engine, root: Engine): LocalQueue {
+  const scope = scopeOf(engine, "work");
+  let claims = 0;
+  return new LocalQueue(scope, root, ownLane(scope), { nextClaim: () => claims++, active: () => {} });
+}

@@ -114,7 +114,8 @@ export class Caller {
     if (now < this.#notBefore || !lease.held) return;
     this.#notBefore = now + lookAgainMs;
     const present = await engine.kv.get<Call>(keys.call);
-    if (present && present.value.lease !== lease.id && (await leases.lives(present.value.lease))) return;
+    // Another of this process, too: one call is enough for a queue.
+    if (present && (await leases.lives(present.value.lease))) return;
     if (this.#stopped || this.#standing || this.#timer) return;
     const listening = new AbortController();
     const standing: Standing = { lease, token: local.nextClaim(), listening, settled: Promise.resolve() };
@@ -145,7 +146,7 @@ export class Caller {
       open.tx.check({ key: mark, version: undefined });
       const call: Call = { lease: lease.id, token, jobs: this.#parts.jobs };
       open.tx.set(keys.call, call);
-      return (await open.commit()) !== undefined;
+      return await open.commit();
     } catch (error) {
       // A commit that comes late finds the mark in use, which stays until the lease ends.
       if (isAshlarError(error, "OUTCOME_UNKNOWN"))
@@ -187,6 +188,8 @@ export class Caller {
 
   async #takeUp(lease: Lease): Promise<void> {
     const { local, receive } = this.#parts;
+    // What was handed over under a lease that is lost is given back by others.
+    if (!lease.held) return;
     const { engine, lane, handed } = local;
     const looked = handed.look();
     const range = { prefix: ["claim", lease.id], start: keys.claim(lease.id, firstHanded) };

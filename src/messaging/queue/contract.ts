@@ -44,7 +44,7 @@ export interface Queue<T> {
     state: ListedState,
     options?: { readonly limit?: number; readonly signal?: AbortSignal },
   ): AsyncIterableIterator<JobInfo<T>>;
-  /** How many jobs are in which state, about: a job that moves on meanwhile may be counted twice or not at all. Costs reading the entries of the shelf, so it stops counting at `upTo` (default 10,000) in each state. */
+  /** How many jobs are in which state, about: a job that moves on meanwhile may be counted twice or not at all; but that nothing waits and nothing is active is only said if it was so at one instant. Costs reading the entries of the shelf, so it stops counting at `upTo` (default 10,000) in each state. */
   counts(options?: { readonly upTo?: number }): Promise<Counts>;
 
   /** Takes a job out that waits; tells a handler that runs it to stop (its signal), and lets it not be tried again. False: it has ended, or was never. */

@@ -1,9 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { StoreKind } from "../../../test/stores.ts";
+import type { KeyRange } from "../../core/index.ts";
 import { isAshlarError } from "../../core/index.ts";
+import { countJobs } from "./counts.ts";
 import { createQueue } from "./index.ts";
-import { code, collector, on, onAllStores, quick, until, untilEmpty } from "./testing/on-stores.ts";
+import { ownLane } from "./lane.ts";
+import { scopeOf } from "./local.ts";
+import { code, collector, meddledKv, on, onAllStores, quick, until, untilEmpty } from "./testing/on-stores.ts";
 
 onAllStores(limiting);
 onAllStores(administering);
@@ -113,6 +117,26 @@ function administering(kind: StoreKind): void {
       await got.all;
       assert.deepEqual(got.items, ["other", "soon"]);
       await until(async () => (await Array.fromAsync(queue.list("finished"))).length === 8);
+    }),
+  );
+
+  test(
+    "a queue whose only job moves on while it is counted is not said to be empty",
+    on(kind, async (a) => {
+      const queue = createQueue<string>(a, "q");
+      const { id } = await queue.add("x", { delay: "1h" });
+      const scope = scopeOf(a, "q");
+      let read: Promise<unknown> = Promise.resolve();
+      const engine = meddledKv(scope, "list", async function* (range, options) {
+        const [place] = (range as { prefix: [string] }).prefix;
+        const entries = Array.fromAsync(scope.kv.list(range as KeyRange, options as object));
+        if (place === "ready") read = entries;
+        else await read;
+        if (place === "delayed") await queue.promote(id);
+        yield* place === "ready" ? await entries : scope.kv.list(range as KeyRange, options as object);
+      });
+      const counts = await countJobs({ engine, lane: ownLane(scope) }, 100);
+      assert.deepEqual(counts, { waiting: 1, delayed: 0, blocked: 0, active: 0, dead: 0, paused: false });
     }),
   );
 

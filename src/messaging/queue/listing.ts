@@ -1,7 +1,6 @@
 import { invalidArgument, refuseUnknown } from "../../core/index.ts";
 import type { Engine, Entry, Version } from "../../engine/index.ts";
-import { hasBit } from "./claim.ts";
-import type { Counts, JobInfo, ListedState } from "./contract.ts";
+import type { JobInfo, ListedState } from "./contract.ts";
 import type { Lane } from "./lane.ts";
 import {
   type ChildState,
@@ -174,56 +173,6 @@ async function* parents(engine: Engine, signal: AbortSignal | undefined): AsyncG
     const job = await engine.kv.get<StoredJob>(keys.job(key[1] as string));
     if (job && job.value.due === undefined) yield fromStored(key[1] as string, job.value, "blocked");
   }
-}
-
-export async function countJobs({ engine, lane }: Pick<LocalQueue, "engine" | "lane">, upTo: number): Promise<Counts> {
-  const count = async (source: AsyncIterable<unknown>): Promise<number> => {
-    let n = 0;
-    for await (const _ of source) if (++n === upTo) break;
-    return n;
-  };
-  const of = (prefix: string) => count(engine.kv.list({ prefix: [prefix] }, { limit: upTo }));
-  const [ready, delayed, chain, dead, waitingParents, active, ahead, paused] = await Promise.all([
-    of("ready"),
-    of("delayed"),
-    of("chain"),
-    of("dead"),
-    count(parents(engine, undefined)),
-    countActive(engine),
-    laneLength(engine, lane),
-    engine.kv.get(keys.paused),
-  ]);
-  return {
-    waiting: ahead + ready,
-    delayed,
-    blocked: chain + waitingParents,
-    active,
-    dead,
-    paused: paused !== undefined,
-  };
-}
-
-async function laneLength(engine: Engine, lane: Lane): Promise<number> {
-  const head = await engine.kv.get<Head>(keys.head);
-  const { next } = await lane.engine.log.bounds(lane.topic);
-  const { at, skips } = head?.value ?? { at: 0, skips: 0 };
-  return Math.max(0, next - at - skips);
-}
-
-async function countActive(engine: Engine): Promise<number> {
-  let jobs = 0;
-  for await (const { key, value } of engine.kv.list<ClaimValue>({ prefix: ["claim"] })) {
-    const size = sizeOf(value);
-    const done = (await engine.kv.get<number>(keys.done(key[1] as string, key[2] as number)))?.value ?? 0;
-    for (let i = 0; i < size; i++) if (!hasBit(done, i)) jobs++;
-  }
-  return jobs;
-}
-
-function sizeOf(value: ClaimValue): number {
-  if ("inline" in value) return value.inline.length;
-  if ("shelf" in value) return value.shelf.length;
-  return value.lane.only?.length ?? value.lane.to - value.lane.from;
 }
 
 function fromStored(id: string, job: StoredJob, state: JobInfo["state"]): JobInfo {

@@ -376,6 +376,7 @@ export class QueueWorker implements Worker, Receiver {
     if (this.#lease !== lease) return;
     this.#lease = undefined;
     lease.release();
+    this.#caller?.busy();
     for (const claim of this.#claims) if (claim.lease === lease.id) claim.lost = true;
     this.#buffer = this.#buffer.filter(({ claim }) => !claim.lost);
     for (const run of this.#runs) if (run.slot.claim.lost) run.stop("lost", lease.signal.reason);
