@@ -1,11 +1,14 @@
 import { decodeValue, Encoded, limitExceeded } from "../../core/index.ts";
-import type { OpenTransaction } from "../../engine/index.ts";
+import type { Limits, OpenTransaction } from "../../engine/index.ts";
 import type { Command } from "./commands.ts";
 import { toStored } from "./errors.ts";
+import type { Refusal } from "./journal.ts";
 import type { Completion } from "./layout.ts";
 
-/** Of one commit at most. */
-const mostAtOnce = 50;
+/** What an event has beside its value, as far as it is not known yet when it is measured. */
+const margin = 64;
+/** Bytes of an event whose value is small. */
+const smallBytes = 8192;
 
 /** What has become of something that the code asked for, on its way into the history. */
 export interface Answer {
@@ -18,17 +21,17 @@ export interface Answer {
   readonly message?: string;
   /** What the body of a step has written: committed with the answer. */
   readonly open?: OpenTransaction;
-  /** What to do should that meet a conflict. */
-  readonly again?: () => void;
+  /** Told what has come of that; without a refusal it is committed, or nobody waits for it any more. */
+  readonly settle?: (refusal: Refusal | undefined) => void;
 }
 
 /** Answers in the order in which they are to be recorded. */
 export class Answers {
   #waiting: Answer[] = [];
-  readonly #valueBytes: number;
+  readonly #limits: Limits;
 
-  constructor(valueBytes: number) {
-    this.#valueBytes = valueBytes;
+  constructor(limits: Limits) {
+    this.#limits = limits;
   }
 
   get isEmpty(): boolean {
@@ -36,7 +39,7 @@ export class Answers {
   }
 
   /** A result that cannot be kept is a failure. */
-  add(event: Completion, command: Command | undefined, more: Pick<Answer, "message" | "open" | "again"> = {}): void {
+  add(event: Completion, command: Command | undefined, more: Pick<Answer, "message" | "open" | "settle"> = {}): void {
     // What is surely small is encoded when it is recorded.
     if (isSmall(event.value)) {
       this.#waiting.push({ command, event, encoded: undefined, ...more });
@@ -45,14 +48,19 @@ export class Answers {
     try {
       const encoded = new Encoded(event, event.name);
       const { length } = encoded.bytes;
-      if (length > this.#valueBytes)
-        throw limitExceeded(`what ${event.name} gave`, length, this.#valueBytes, "bytes encoded");
+      const most = this.#limits.valueBytes - margin;
+      if (length > most) throw limitExceeded(`what ${event.name} gave`, length, most, "bytes encoded");
       this.#waiting.push({ command, event, encoded, ...more });
     } catch (error) {
-      void more.open?.rollback().catch(() => {});
+      drop(more);
       const { value: _, ...rest } = event;
       const failed: Completion = { ...rest, error: toStored(error) };
-      this.#waiting.push({ command, event: failed, encoded: undefined });
+      this.#waiting.push({
+        command,
+        event: failed,
+        encoded: undefined,
+        ...(more.message && { message: more.message }),
+      });
     }
   }
 
@@ -64,17 +72,25 @@ export class Answers {
     return this.#waiting.some(({ event }) => event.kind === "cancel");
   }
 
-  /** The first, as many as one commit takes: one that has written through a transaction goes alone. What nobody waits for any more is dropped. */
-  first(isWanted: (command: Command) => boolean): readonly Answer[] {
-    this.#waiting = this.#waiting.filter(({ command, open }) => {
-      const wanted = command === undefined || isWanted(command);
-      if (!wanted) void open?.rollback().catch(() => {});
+  /**
+   * The first, as many as one commit takes: one that has written through a transaction goes alone. What nobody waits for any more is dropped.
+   * @param most events
+   */
+  first(isWanted: (command: Command) => boolean, most: number): readonly Answer[] {
+    this.#waiting = this.#waiting.filter((answer) => {
+      const wanted = answer.command === undefined || isWanted(answer.command);
+      if (!wanted) drop(answer);
       return wanted;
     });
     const [first] = this.#waiting;
     if (first?.open) return [first];
-    const until = this.#waiting.findIndex(({ open }) => open !== undefined);
-    return this.#waiting.slice(0, until < 0 ? mostAtOnce : Math.min(until, mostAtOnce));
+    let count = 0;
+    for (let bytes = 0; count < this.#waiting.length && count < most; count++) {
+      const { open, encoded } = this.#waiting[count] as Answer;
+      bytes += encoded?.bytes.length ?? smallBytes;
+      if (open || (count > 0 && bytes > this.#limits.commitBytes / 2)) break;
+    }
+    return this.#waiting.slice(0, count);
   }
 
   remove(count: number): void {
@@ -82,9 +98,14 @@ export class Answers {
   }
 
   clear(): void {
-    for (const { open } of this.#waiting) void open?.rollback().catch(() => {});
+    for (const answer of this.#waiting) drop(answer);
     this.#waiting = [];
   }
+}
+
+function drop({ open, settle }: Pick<Answer, "open" | "settle">): void {
+  void open?.rollback().catch(() => {});
+  settle?.(undefined);
 }
 
 /** What the code is told: what the store has, not what somebody may go on changing. */

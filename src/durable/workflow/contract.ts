@@ -63,9 +63,12 @@ export interface SagaStepOptions extends StepOptions {
  * with its history: `retry` tries it again.
  */
 export interface Saga {
-  /** Like `step` of the context, but it is finished even if the run is cancelled meanwhile: it is then taken back. */
+  /**
+   * Like `step` of the context, but it is finished even if the run is cancelled meanwhile, or another branch fails: it is then taken back.
+   * @throws InvalidStateError the saga is being taken back: nothing more is begun
+   */
   step<T>(name: string, body: (context: StepContext) => T | Promise<T>, options?: SagaStepOptions): Promise<T>;
-  /** From here on nothing is taken back any more: what comes after can only go forward. */
+  /** From here on nothing is taken back any more, not even what is still under way: what comes after can only go forward. */
   pivot(): void;
 }
 
@@ -131,6 +134,7 @@ export interface Run<O = unknown> {
   /**
    * Sends a message. With `tx` it is part of that transaction.
    * @throws InvalidStateError there is no such run, or it has ended
+   * @throws LimitError the payload is larger than half a value of the engine
    */
   signal<P>(signal: Signal<P>, payload: P, options?: { readonly tx?: Transaction }): Promise<void>;
   /** Asks the run to end: its waits reject with `CancelledError`, and it may clean up. Harmless for one that has ended. */
@@ -172,6 +176,8 @@ export interface WorkflowWorker extends AsyncDisposable {
   /** Runs in memory. */
   readonly live: number;
   close(): Promise<void>;
+  /** Resolves when the worker has been closed; rejects if it had to give up: the engine was closed under it, or the group has another number of shards. */
+  readonly done: Promise<void>;
 }
 
 export interface WorkflowsOptions {
@@ -183,6 +189,8 @@ export interface WorkflowsOptions {
   readonly parkAfter?: Duration;
   /** How long runs that have ended are kept. Default "7d". */
   readonly retention?: Duration;
+  /** A run with so many events is cancelled; cleaning up may take as many again. 10 to 100,000. Default 10,000. */
+  readonly maxHistory?: number;
   /** Time to live of the workers' leases: how soon others go on with the runs of one that died. Default "15s". */
   readonly lease?: Duration;
 }
@@ -197,6 +205,10 @@ export interface Workflows {
   start<I, O>(workflow: Workflow<I, O>, input: I, options?: StartOptions): Promise<Run<O>>;
   run<O = unknown>(id: string): Run<O>;
   /** Runs in the order of their ids. */
-  list(options?: { readonly status?: RunStatus; readonly workflow?: string }): AsyncIterableIterator<RunInfo>;
+  list(options?: {
+    readonly status?: RunStatus;
+    readonly workflow?: string;
+    readonly signal?: AbortSignal;
+  }): AsyncIterableIterator<RunInfo>;
   work(options?: WorkOptions): WorkflowWorker;
 }

@@ -23,8 +23,8 @@ export async function endingOf(outcome: Outcome, { output }: Workflow, isCancell
     const result = output ? await validate(output, outcome.value, "the result") : outcome.value;
     return { status: "completed", ...(result !== undefined && { result }) };
   } catch (error) {
-    if (!isAshlarError(error, "INVALID_ARGUMENT")) throw error;
-    return { status: "failed", error: toStored(error) };
+    // A schema that throws is the mistake of a program, which its next version may have mended.
+    return { status: isAshlarError(error, "INVALID_ARGUMENT") ? "failed" : "stuck", error: toStored(error) };
   }
 }
 

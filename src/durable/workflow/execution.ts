@@ -1,67 +1,63 @@
-import { fullJitter, isAshlarError, LimitError, sleep } from "../../core/index.ts";
-import type { Transaction, Version } from "../../engine/index.ts";
+import { fullJitter, InvalidStateError, isAshlarError, sleep } from "../../core/index.ts";
 import { type Answer, Answers, toldOf } from "./answers.ts";
 import { Bell } from "./bell.ts";
 import { type Command, Commands, isStep, type Work } from "./commands.ts";
 import { Context } from "./context.ts";
 import type { Workflow } from "./contract.ts";
-import { type Ending, endingOf, type Outcome, writeEnding } from "./endings.ts";
-import { CancelledError, DivergenceError, StepFailedError, toStored } from "./errors.ts";
+import { type Ending, endingOf, type Outcome } from "./endings.ts";
+import { CancelledError, DivergenceError, StepFailedError, StuckError, toStored } from "./errors.ts";
 import type { Departure, Host, Loaded } from "./host.ts";
-import { type Completion, cancelName, keys, type RunRecord } from "./layout.ts";
+import { Journal, Lost } from "./journal.ts";
+import { type Completion, cancelName, type RunRecord } from "./layout.ts";
 import { Mailbox } from "./mailbox.ts";
 import { Patches } from "./patches.ts";
 import { Steps } from "./steps.ts";
 
-/** Events of one run at most. */
-const longestHistory = 10_000;
 /** Code that does not ask for what the history has gets so long, in case it awaits something outside of the context. */
 const patienceMs = 1000;
 
 /** A run in memory: tells its code, one by one and in the same order each time, what has become of what it asked for; and first of all what the history says. */
 export class Execution {
-  readonly id: string;
+  readonly #id: string;
   readonly #host: Host;
   readonly #workflow: Workflow;
   readonly #record: RunRecord;
-  readonly #version: Version;
   readonly #history: readonly Completion[];
   readonly #fresh: boolean;
   readonly #context: Context;
   readonly #commands = new Commands();
   readonly #answers: Answers;
+  readonly #journal: Journal;
   readonly #mailbox: Mailbox;
   readonly #steps: Steps;
   readonly #patches: Patches;
   readonly #cancelled = new AbortController();
   #started = false;
   #seq = 0;
-  /** Where the next event goes. */
-  #next: number;
   /** How much of the history the code was told. */
   #told = 0;
   #at: number;
   #live = false;
+  /** The function of the workflow has thrown: what it has begun besides may end, and nothing more begins. */
+  #hasThrown = false;
   #outcome: Outcome | undefined;
   #stuck: Error | undefined;
   #ended: RunRecord | undefined;
-  /** When the run was in the store's timers last, if it was. */
-  #staleTimer: number | undefined;
   #stopping = false;
   #gone = false;
   readonly #bell = new Bell();
 
-  constructor(host: Host, workflow: Workflow, { id, record, version, history, messages, fresh }: Loaded) {
-    this.id = id;
+  constructor(host: Host, workflow: Workflow, loaded: Loaded) {
+    const { id, record, history, messages, fresh } = loaded;
+    this.#id = id;
     this.#host = host;
     this.#workflow = workflow;
     this.#record = record;
-    this.#version = version;
     this.#history = history;
     this.#fresh = fresh;
-    this.#next = history.length;
     this.#at = record.started;
-    this.#answers = new Answers(host.engine.limits.valueBytes);
+    this.#journal = new Journal(host, loaded);
+    this.#answers = new Answers(host.engine.limits);
     this.#mailbox = new Mailbox(host.engine, id, messages);
     this.#patches = new Patches(history);
     this.#steps = this.#toSteps();
@@ -110,6 +106,7 @@ export class Execution {
         this.abandon(new Error("the run has left this process"));
         return departure;
       } catch (error) {
+        if (!this.#gone && !(error instanceof Lost)) this.#host.trouble(error);
         if (!isAshlarError(error) || !error.retryable || this.#gone) {
           this.abandon(error);
           return "reload";
@@ -134,10 +131,11 @@ export class Execution {
         return await this.#leave(await endingOf(this.#outcome, this.#workflow, this.#cancelled.signal.aborted));
       if (!this.#live) this.#goLive();
       if (this.#mailbox.isDirty) {
-        this.#host.looked(this.id);
+        this.#host.looked(this.#id);
         await this.#mailbox.look();
       }
       this.#giveMessages();
+      this.#boundHistory();
       if (await this.#recordAnswers()) continue;
       if (this.#stopping && this.#steps.running === 0) return "reload";
       const departure = await this.#wait();
@@ -149,11 +147,15 @@ export class Execution {
   #toSteps(): Steps {
     const { user, gate } = this.#host;
     return new Steps({
-      id: this.id,
+      id: this.#id,
       user,
       gate,
       isWanted: (command) => !this.#gone && this.#commands.has(command),
-      done: (command, value, open, again) => this.#answer(command, { value }, open ? { open, again } : undefined),
+      done: async (command, value, open) => {
+        if (open) return await new Promise((settle) => this.#answer(command, { value }, { open, settle }));
+        this.#answer(command, { value });
+        return undefined;
+      },
       failed: (command, error) => this.#answer(command, { error }),
       stuck: (error) => {
         this.#stuck = error;
@@ -177,6 +179,7 @@ export class Execution {
     try {
       return await this.#workflow.run(this.#context, this.#record.input);
     } catch (error) {
+      this.#hasThrown = true;
       await this.#context.compensate();
       throw error;
     }
@@ -184,7 +187,8 @@ export class Execution {
 
   #ask(kind: Completion["kind"], name: string, work: Work, shielded: boolean): Promise<unknown> {
     const seq = this.#seq++;
-    if (this.#cancelled.signal.aborted && !shielded) return Promise.reject(this.#cancelled.signal.reason);
+    if (!shielded && this.#cancelled.signal.aborted) return Promise.reject(this.#cancelled.signal.reason);
+    if (!shielded && this.#hasThrown) return Promise.reject(new InvalidStateError("the workflow has thrown already"));
     return new Promise((resolve, reject) => {
       const command: Command = { seq, kind, name, shielded, work, resolve, reject, cut: undefined };
       this.#commands.add(command);
@@ -231,7 +235,7 @@ export class Execution {
 
   #diverge({ seq, kind, name }: Completion, instead: string): void {
     this.#stuck = new DivergenceError(
-      `the code of ${JSON.stringify(this.#record.workflow)} does not do what run ${JSON.stringify(this.id)} has done: at command ${seq} its history has ${kind} ${JSON.stringify(name)}, but ${instead}; patched() keeps a change from runs that are older`,
+      `the code of ${JSON.stringify(this.#record.workflow)} does not do what run ${JSON.stringify(this.#id)} has done: at command ${seq} its history has ${kind} ${JSON.stringify(name)}, but ${instead}; patched() keeps a change from runs that are older`,
     );
   }
 
@@ -242,7 +246,7 @@ export class Execution {
 
   #goLive(): void {
     this.#live = true;
-    this.#staleTimer = this.#commands.earliest();
+    this.#journal.expectTimer(this.#commands.earliest());
     for (const command of this.#commands.steps()) this.#steps.execute(command);
   }
 
@@ -264,8 +268,7 @@ export class Execution {
   #giveMessages(): void {
     this.#mailbox.give((message, { name, payload }) => {
       if (name === cancelName) {
-        if (!this.#cancelled.signal.aborted && !this.#answers.cancels)
-          this.#answers.add({ seq: -1, kind: "cancel", name: String(payload), at: 0 }, undefined, { message });
+        this.#cancel(String(payload), message);
         return true;
       }
       const waiting = this.#commands
@@ -276,10 +279,23 @@ export class Execution {
     });
   }
 
+  #cancel(reason: string, message?: string): void {
+    if (this.#cancelled.signal.aborted || this.#answers.cancels) return;
+    this.#answers.add({ seq: -1, kind: "cancel", name: reason, at: 0 }, undefined, message ? { message } : {});
+  }
+
+  /** What has become too long to be carried on ends, and is given as much again to clean up. */
+  #boundHistory(): void {
+    const { maxHistory } = this.#host;
+    const { length } = this.#journal;
+    if (length >= maxHistory)
+      this.#cancel(`it has a history of ${length} events, and may have ${maxHistory}: go on in a new run`);
+  }
+
   #answer(
     command: Command,
     what: Pick<Completion, "value" | "error">,
-    more: Pick<Answer, "message" | "open" | "again"> = {},
+    more: Pick<Answer, "message" | "open" | "settle"> = {},
   ): void {
     const { seq, kind, name } = command;
     this.#answers.add({ seq, kind, name, at: 0, ...what }, command, more);
@@ -288,69 +304,26 @@ export class Execution {
 
   /** Tells the code of what is in the history by then. False: there was nothing. */
   async #recordAnswers(): Promise<boolean> {
-    const answers = this.#answers.first((command) => this.#commands.has(command));
-    if (answers.length === 0) return false;
-    const count = this.#patches.fresh.length + answers.length;
-    if (this.#next + count > longestHistory) {
-      const message = `the run has a history of ${this.#next} events, and may have ${longestHistory}: go on in a new run`;
-      this.#outcome = { error: new LimitError(message) };
+    const { mostEvents, length } = this.#journal;
+    const patches = this.#patches.fresh.slice(0, mostEvents);
+    const found = this.#answers.first((command) => this.#commands.has(command), mostEvents);
+    if (found.length === 0) return false;
+    // What the code has been told comes before what it is told then.
+    const answers = patches.length < this.#patches.fresh.length ? [] : found.slice(0, mostEvents - patches.length);
+    if (length + patches.length + answers.length > 2 * this.#host.maxHistory) {
+      this.#stuck = new StuckError(`it was cancelled for its long history, and has ${length} events by now`);
       return true;
     }
     const at = Math.max(this.#at, await this.#host.now());
-    const patches = this.#patches.fresh.length;
-    const isRecorded = await this.#commit(answers, at);
+    const own = answers[0]?.open;
+    const refusal = await this.#journal.record(patches, answers, at, own);
     if (this.#gone) return true;
-    this.#answers.remove(isRecorded ? answers.length : 1);
-    if (!isRecorded) {
-      answers[0]?.again?.();
-      return true;
-    }
-    this.#staleTimer = undefined;
-    this.#patches.recorded(patches);
-    this.#next += count;
+    this.#answers.remove(answers.length);
+    if (own) answers[0]?.settle?.(refusal);
+    if (refusal) return true;
+    this.#patches.recorded(patches.length);
     await this.#tellAll(answers, at);
     return true;
-  }
-
-  /** False: what the body of the step read has changed, or its commit surely did not take place. */
-  async #commit(answers: readonly Answer[], at: number): Promise<boolean> {
-    const { engine } = this.#host;
-    const own = answers[0]?.open;
-    const open = own ?? engine.begin();
-    try {
-      const tx = own ? engine.join(open.tx) : open.tx;
-      this.#write(tx, answers, at);
-      if (await open.commit()) return true;
-      if (own) return false;
-      throw new Lost();
-    } catch (error) {
-      if (own && isAshlarError(error) && error.retryable) return false;
-      throw error;
-    } finally {
-      await open.rollback().catch(() => {});
-    }
-  }
-
-  #write(tx: Transaction, answers: readonly Answer[], at: number): void {
-    this.#guard(tx);
-    const events: Completion[] = this.#patches.fresh.map((name) => ({ seq: -1, kind: "patch", name, at }));
-    for (const { event } of answers) events.push({ ...event, at });
-    for (const [i, event] of events.entries()) {
-      const key = keys.history(this.id, this.#next + i);
-      tx.check({ key, version: undefined }, { otherwise: () => new Lost() });
-      tx.set(key, event);
-    }
-    for (const { message } of answers) if (message !== undefined) tx.delete(keys.message(this.id, message));
-    this.#dropStaleTimer(tx);
-  }
-
-  #guard(tx: Transaction): void {
-    this.#host.guard(tx);
-    tx.check({ key: keys.run(this.id), version: this.#version }, { otherwise: () => new Lost() });
-  }
-
-  #dropStaleTimer(tx: Transaction): void {
-    if (this.#staleTimer !== undefined) tx.delete(keys.timer(this.#host.shard, this.#staleTimer, this.id));
   }
 
   /** One by one: in between the code goes as far as it can, as it will in a replay. */
@@ -367,7 +340,7 @@ export class Execution {
   async #wait(): Promise<Departure | undefined> {
     const { engine, parkAfter } = this.#host;
     const due = this.#commands.earliest();
-    const isIdle = this.#steps.running === 0 && this.#commands.size > 0 && this.#patches.fresh.length === 0;
+    const isIdle = this.#steps.running === 0 && this.#commands.size > 0;
     if (this.#bell.isRung || (due === undefined && !isIdle)) {
       await this.#bell.rung();
       return undefined;
@@ -378,7 +351,7 @@ export class Execution {
       return undefined;
     }
     const left = due === undefined ? Number.POSITIVE_INFINITY : due - now;
-    const parks = isIdle && left > parkAfter;
+    const parks = isIdle && left > parkAfter && this.#mailbox.size <= this.#journal.mostMessages;
     let isOver = false;
     const after = (): void => {
       isOver = true;
@@ -398,19 +371,10 @@ export class Execution {
 
   /** Leaves memory, unless there is a message that the run does not know: what comes meanwhile makes the commit fail, or makes the run active again. */
   async #park(): Promise<Departure | undefined> {
-    const { engine, shard } = this.#host;
     const due = this.#commands.earliest();
     const messages = await this.#mailbox.list();
-    await using open = engine.begin();
-    const { tx } = open;
-    this.#guard(tx);
-    const range = { prefix: ["signal", this.id] };
-    tx.check({ range, entries: messages.map(({ key, version }) => ({ key, version })) });
-    tx.delete(keys.active(shard, this.id));
-    if (this.#staleTimer !== due) this.#dropStaleTimer(tx);
-    if (due !== undefined) tx.set(keys.timer(shard, due, this.id), true);
     const isNew = messages.some(({ key }) => !this.#mailbox.knows(key[2] as string));
-    if (isNew || !(await open.commit())) {
+    if (isNew || !(await this.#journal.park(due, messages))) {
       this.#mailbox.poke();
       return undefined;
     }
@@ -419,25 +383,15 @@ export class Execution {
   }
 
   async #leave(ending: Ending): Promise<Departure> {
-    const { engine, shard, retention } = this.#host;
-    const ended = Math.max(this.#at, await this.#host.now());
-    await using open = engine.begin();
-    const { tx } = open;
-    this.#guard(tx);
-    this.#dropStaleTimer(tx);
-    let after: RunRecord;
+    const at = Math.max(this.#at, await this.#host.now());
     try {
-      after = writeEnding(tx, this.id, { record: this.#record, shard, ended, retention }, ending);
+      const after = await this.#journal.end(ending, at);
+      if (after.ended !== undefined) this.#ended = after;
+      return "ended";
     } catch (error) {
-      // A result that cannot be kept.
-      if (ending.status !== "completed") throw error;
+      const cannotBeKept = isAshlarError(error, "LIMIT") || isAshlarError(error, "INVALID_ARGUMENT");
+      if (ending.status !== "completed" || !cannotBeKept) throw error;
       return await this.#leave({ status: "failed", error: toStored(error) });
     }
-    if (!(await open.commit())) return "reload";
-    if (after.ended !== undefined) this.#ended = after;
-    return "ended";
   }
 }
-
-/** The store has the run otherwise than it is here. */
-class Lost extends Error {}

@@ -12,12 +12,16 @@ export interface Host {
   readonly gate: Gate;
   readonly parkAfter: number;
   readonly retention: number;
+  /** Events after which a run is cancelled. */
+  readonly maxHistory: number;
   /** The engine's clock. */
   now(): Promise<number>;
   /** Puts the proof of ownership into a transaction. */
   guard(tx: Transaction): void;
   /** The run waits in the store until then. */
   parked(due: number | undefined): void;
+  /** Something went wrong; it is tried again. */
+  trouble(error: unknown): void;
   /** All messages that had come by now are about to be read. */
   looked(id: string): void;
 }

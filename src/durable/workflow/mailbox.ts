@@ -21,6 +21,11 @@ export class Mailbox {
     return this.#dirty;
   }
 
+  /** Known, and not taken. */
+  get size(): number {
+    return this.#waiting.size;
+  }
+
   poke(): void {
     this.#dirty = true;
   }

@@ -8,6 +8,7 @@ export interface Settings {
   readonly parkAfter: number;
   readonly retention: number;
   readonly lease: number;
+  readonly maxHistory: number;
 }
 
 export interface WorkSettings {
@@ -36,7 +37,7 @@ function whole(given: unknown, name: string, least: number, most: number): numbe
 }
 
 export function toSettings(options: WorkflowsOptions): Settings {
-  refuseUnknown(options, ["name", "shards", "parkAfter", "retention", "lease"]);
+  refuseUnknown(options, ["name", "shards", "parkAfter", "retention", "lease", "maxHistory"]);
   const { name = "default" } = options;
   text(name, "name");
   return {
@@ -45,6 +46,7 @@ export function toSettings(options: WorkflowsOptions): Settings {
     parkAfter: toMilliseconds(options.parkAfter ?? "10s", "parkAfter", { max: day }),
     retention: toMilliseconds(options.retention ?? "7d", "retention", { min: 1 }),
     lease: toMilliseconds(options.lease ?? "15s", "lease", { min: 100, max: day }),
+    maxHistory: whole(options.maxHistory ?? 10_000, "maxHistory", 10, 100_000),
   };
 }
 

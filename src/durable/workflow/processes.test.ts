@@ -1,13 +1,11 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
-import { type TestContext, test } from "node:test";
-import { fileURLToPath } from "node:url";
+import { test } from "node:test";
+import { chaosSeconds, Mortals } from "../../../test/mortals.ts";
 import { storeKinds } from "../../../test/stores.ts";
 import { createWorkflows, type Workflows } from "./index.ts";
 import { transfer, workflowsOptions } from "./testing/bank.ts";
 
-/** How long workers are killed: a few seconds, or as long as one likes. */
-const seconds = Number(process.env["ASHLAR_CHAOS_SECONDS"] ?? 6);
+const seconds = chaosSeconds(6);
 const workers = 3;
 const accounts = 20;
 
@@ -21,10 +19,11 @@ for (const kind of storeKinds) {
     const engine = await store.open();
     const workflows = createWorkflows(engine, [transfer], workflowsOptions);
     const end = performance.now() + seconds * 1000;
-    const killers = Array.from({ length: workers }, () => killAgainAndAgain(t, store.url as string, end));
+    const mortals = new Mortals(t, new URL("./testing/worker-process.ts", import.meta.url), store.url);
+    const killers = Array.from({ length: workers }, () => mortals.killAgainAndAgain(end, [1200, 3700]));
     const failing = await begin(workflows, end);
     const kills = (await Promise.all(killers)).reduce((sum, times) => sum + times, 0);
-    start(t, store.url as string);
+    mortals.start();
     const from = performance.now();
     while ((await statuses(workflows)).open > 0) {
       assert.ok(performance.now() - from < 60_000, `${(await statuses(workflows)).open} transfers are open`);
@@ -78,27 +77,4 @@ async function statuses(workflows: Workflows): Promise<Record<"completed" | "fai
   const counts = { completed: 0, failed: 0, open: 0, stuck: 0 };
   for await (const { status } of workflows.list()) if (status in counts) counts[status as keyof typeof counts]++;
   return counts;
-}
-
-async function killAgainAndAgain(t: TestContext, url: string, end: number): Promise<number> {
-  let kills = 0;
-  while (performance.now() < end) {
-    const child = start(t, url);
-    const life = 1200 + Math.random() * 2500;
-    await new Promise((resolve) => setTimeout(resolve, Math.min(life, end - performance.now() + 100)));
-    const ended = new Promise((resolve) => child.once("close", resolve));
-    child.kill("SIGKILL");
-    await ended;
-    kills++;
-  }
-  return kills;
-}
-
-function start(t: TestContext, url: string): ChildProcess {
-  const path = fileURLToPath(new URL("./testing/worker-process.ts", import.meta.url));
-  const child = spawn(process.execPath, [path, url], { stdio: ["ignore", "ignore", "inherit"] });
-  t.after(() => {
-    child.kill("SIGKILL");
-  });
-  return child;
 }

@@ -1,16 +1,22 @@
-import { refuseUnknown } from "../../core/index.ts";
+import { InvalidStateError, refuseUnknown } from "../../core/index.ts";
 import type { Context } from "./context.ts";
 import type { Saga, SagaStepOptions, StepContext } from "./contract.ts";
 import { type StepSettings, toRetry, toStepSettings, undoRetry } from "./options.ts";
 
+interface Undo {
+  readonly name: string;
+  readonly body: (context: StepContext) => unknown;
+  readonly settings: StepSettings;
+}
+
 /** Sagas: H. Garcia-Molina, K. Salem, "Sagas", SIGMOD 1987. */
 export class SagaSteps implements Saga {
   readonly #context: Context;
-  #done: {
-    readonly name: string;
-    readonly undo: (context: StepContext) => unknown;
-    readonly settings: StepSettings;
-  }[] = [];
+  readonly #underWay = new Set<Promise<unknown>>();
+  /** What has completed, in this order. */
+  #undos: Undo[] = [];
+  #isPivoted = false;
+  #isOver = false;
 
   constructor(context: Context) {
     this.#context = context;
@@ -27,19 +33,32 @@ export class SagaSteps implements Saga {
     const undoing = { ...settings, retry: toRetry(policy, undoRetry, "undoRetry") };
     // A cancelled run begins nothing more; what it has begun is known to be done or not.
     this.#context.signal.throwIfAborted();
-    const result = await this.#context.ask(name, body, settings, { shielded: true });
-    if (undo) this.#done.push({ name, undo: (context) => undo(context, result), settings: undoing });
-    return result as T;
+    if (this.#isOver) throw new InvalidStateError("the saga is being taken back: it begins nothing more");
+    const carryOut = async (): Promise<T> => {
+      const result = await this.#context.ask(name, body, settings, { shielded: true });
+      if (undo) this.#undos.push({ name, body: (context) => undo(context, result), settings: undoing });
+      return result as T;
+    };
+    const underWay = carryOut();
+    this.#underWay.add(underWay);
+    try {
+      return await underWay;
+    } finally {
+      this.#underWay.delete(underWay);
+    }
   }
 
   pivot(): void {
-    this.#done = [];
+    this.#isPivoted = true;
   }
 
   async compensate(): Promise<void> {
-    const done = this.#done;
-    this.#done = [];
-    for (const { name, undo, settings } of done.toReversed())
-      await this.#context.ask(`undo ${name}`.slice(0, 200), undo, settings, { shielded: true, sticky: true });
+    this.#isOver = true;
+    if (this.#isPivoted) return;
+    // Whether a branch that goes on beside the one that failed has an effect is known when it has ended.
+    await Promise.allSettled(this.#underWay);
+    const undos = this.#undos.splice(0);
+    for (const { name, body, settings } of undos.toReversed())
+      await this.#context.ask(`undo ${name}`.slice(0, 200), body, settings, { shielded: true, sticky: true });
   }
 }

@@ -17,8 +17,6 @@ const page = 50;
 const forgetEvery = 60_000;
 /** Runs of workflows that this program does not know are looked at again after so many milliseconds. */
 const unknownAgainMs = 5000;
-/** A timer of the process holds no more, in milliseconds. */
-const longestTimer = 2 ** 31 - 1;
 
 export interface OwnerParts {
   readonly user: Engine;
@@ -64,6 +62,8 @@ export class ShardOwner {
       shard: owned.shard,
       parkAfter: settings.parkAfter,
       retention: settings.retention,
+      maxHistory: settings.maxHistory,
+      trouble: (error) => this.#tellTrouble(error),
       guard: (tx) => owned.guard(tx),
       parked: (due) => this.#expect(due),
       looked: (id) => this.#again.delete(id),
@@ -103,7 +103,7 @@ export class ShardOwner {
     this.#runs.set(id, undefined);
     this.#offered.set(id, version);
     this.#parts.endings.enter(id);
-    this.#track(this.#enter(id, { record, version }));
+    void this.#enter(id, { record, version });
   }
 
   /** Begins nothing more; resolves when what was under way has ended. */
@@ -139,7 +139,7 @@ export class ShardOwner {
     if (this.#stopping) return;
     if (!this.#runs.has(id)) {
       this.#runs.set(id, undefined);
-      this.#track(this.#enter(id, undefined));
+      void this.#enter(id, undefined);
       return;
     }
     const execution = this.#runs.get(id);
@@ -147,18 +147,21 @@ export class ShardOwner {
     execution?.poke();
   }
 
-  #track(departure: Promise<void>): void {
-    this.#departures.add(departure);
-    void departure.finally(() => this.#departures.delete(departure));
-  }
-
   async #enter(
     id: string,
     fresh: { readonly record: RunRecord; readonly version: Version } | undefined,
   ): Promise<void> {
-    const { room, engine } = this.#parts;
+    const { room } = this.#parts;
     const entered = room.enter();
+    // Whoever waits here has begun nothing, and keeps nobody from stopping.
     if (entered) await entered;
+    const departure = this.#stay(id, fresh);
+    this.#departures.add(departure);
+    await departure.finally(() => this.#departures.delete(departure));
+  }
+
+  async #stay(id: string, fresh: { readonly record: RunRecord; readonly version: Version } | undefined): Promise<void> {
+    const { room, engine } = this.#parts;
     let given = fresh;
     try {
       for (let failures = 0; !this.#stopping; ) {
@@ -286,7 +289,9 @@ export class ShardOwner {
     for (;;) {
       if (this.#stopping) return;
       const at = await now();
-      const timers = await Array.fromAsync(engine.kv.list({ prefix: ["timer", shard] }, { limit: page }));
+      // Two operations each.
+      const limit = Math.min(page, Math.floor((engine.limits.operations - 10) / 2));
+      const timers = await Array.fromAsync(engine.kv.list({ prefix: ["timer", shard] }, { limit }));
       const due = timers.filter(({ key }) => (key[2] as number) <= at);
       if (due.length > 0) {
         await using open = engine.begin();
@@ -302,7 +307,7 @@ export class ShardOwner {
       if (next === undefined) return;
       this.#due = next;
       this.#timer = engine.runtime.timers.after(
-        Math.min(longestTimer, Math.max(1, next - at)),
+        Math.max(1, next - at),
         () => {
           this.#due = Number.POSITIVE_INFINITY;
           this.#expect(Number.NEGATIVE_INFINITY);
@@ -333,9 +338,12 @@ export class ShardOwner {
     }
   }
 
-  /** The record last: what is left when this is cut short is found again. */
+  /** The record last: what is left when this is cut short is found again. A mark that is older than the end of the run is of an earlier run of this name. */
   async #forgetRun(mark: Key, id: string): Promise<void> {
     const { engine } = this.#parts;
+    const record = await engine.kv.get<RunRecord>(keys.run(id));
+    const { ended } = record?.value ?? {};
+    if (ended === undefined || ended > (mark[2] as number)) return await this.#commit([mark]);
     const most = Math.min(500, engine.limits.operations - 10);
     for (const prefix of [
       ["history", id],

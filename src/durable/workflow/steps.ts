@@ -4,6 +4,7 @@ import { Attempt } from "./attempt.ts";
 import type { StepCommand } from "./commands.ts";
 import { FatalError, type StoredError, StuckError, toStored } from "./errors.ts";
 import type { Gate } from "./gate.ts";
+import type { Refusal } from "./journal.ts";
 
 export interface StepsParts {
   readonly id: string;
@@ -11,7 +12,12 @@ export interface StepsParts {
   readonly gate: Gate;
   /** Whether the code still waits for it, here. */
   readonly isWanted: (command: StepCommand) => boolean;
-  readonly done: (command: StepCommand, value: unknown, open: OpenTransaction | undefined, again: () => void) => void;
+  /** Resolves when it is over, or with why what the body wrote could not be committed. */
+  readonly done: (
+    command: StepCommand,
+    value: unknown,
+    open: OpenTransaction | undefined,
+  ) => Promise<Refusal | undefined>;
   readonly failed: (command: StepCommand, error: StoredError) => void;
   /** The run cannot go on. */
   readonly stuck: (error: Error) => void;
@@ -56,8 +62,8 @@ export class Steps {
     for (let attempt = 1; this.#goesOn(command); ) {
       const failure = await this.#attempt(command, attempt);
       if (failure === undefined || !this.#goesOn(command)) return;
-      const { error } = failure;
-      if (isReread(error)) {
+      const { error, isConflict } = failure;
+      if (isConflict) {
         await this.#rest(command, fullJitter(this.#parts.user.runtime, conflicts++, { base: 1, cap: 100 }));
         continue;
       }
@@ -72,29 +78,28 @@ export class Steps {
   }
 
   /** `undefined`: it is over. */
-  async #attempt(command: StepCommand, attempt: number): Promise<{ readonly error: unknown } | undefined> {
+  async #attempt(command: StepCommand, attempt: number): Promise<Refusal | undefined> {
     const { id, user, gate, isWanted, done } = this.#parts;
     const { seq, name, work } = command;
     const entered = gate.enter();
     if (entered) await entered;
     const one = new Attempt(user);
-    let kept = false;
+    let verdict: Promise<Refusal | undefined> | undefined;
     try {
       if (!this.#goesOn(command)) return undefined;
       command.cut = (reason) => one.cut(reason);
       const token = `${id}/${seq}/${name}`;
       const value = await one.run(work.body, { token, attempt, timeout: work.settings.timeout });
       if (!isWanted(command)) return undefined;
-      kept = one.open !== undefined;
-      done(command, value, one.open, () => this.execute(command));
-      return undefined;
+      verdict = done(command, value, one.open);
     } catch (error) {
-      return { error };
+      return { error, isConflict: isReread(error) };
     } finally {
       command.cut = undefined;
       gate.leave();
-      if (!kept) await one.rollback();
+      if (!verdict || !one.open) await one.rollback();
     }
+    return await verdict;
   }
 
   #goesOn(command: StepCommand): boolean {

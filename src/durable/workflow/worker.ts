@@ -19,7 +19,7 @@ export class GroupWorker implements WorkflowWorker {
   readonly #owners = new Map<number, Owned>();
   readonly #stop = new AbortController();
   readonly #closer: Closer;
-  readonly #life: Promise<void>;
+  readonly done: Promise<void>;
   #member: ShardMember | undefined;
 
   /** @param left told when it is closed */
@@ -35,10 +35,13 @@ export class GroupWorker implements WorkflowWorker {
       signal?.removeEventListener("abort", stop);
       left(this);
       this.#stop.abort(new DOMException("the worker was closed", "AbortError"));
-      await this.#life;
+      await life.catch(() => {});
     }, `the worker of workflows ${parts.settings.name}`);
     const stop = (): void => void this.close();
-    this.#life = this.#live().catch(() => {});
+    const life = this.#live();
+    this.done = life.then(() => this.#closer.close());
+    // Whoever does not ask is not to be brought down by it.
+    this.done.catch(() => {});
     if (signal?.aborted) stop();
     else signal?.addEventListener("abort", stop, { once: true });
   }

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { code, on, onAllStores, until } from "../../../test/on-stores.ts";
 import { createWorkflows, defineSignal, defineWorkflow, FatalError } from "./index.ts";
-import { code, on, onAllStores, quick, until } from "./testing/on-stores.ts";
+import { quick } from "./testing/quick.ts";
 
 const Go = defineSignal<number>("go");
 
-onAllStores((kind) => {
+onAllStores("workflows", (kind) => {
   test(
     "a workflow does its steps in order, and returns",
     on(kind, async (a) => {
@@ -222,6 +223,64 @@ onAllStores((kind) => {
   );
 
   test(
+    "code that asks for less than the history has is found out as well",
+    on(kind, async (a) => {
+      const old = defineWorkflow("deal", async (ctx) => {
+        await ctx.step("one", () => 1);
+        await ctx.step("two", () => 2);
+        await ctx.waitFor(Go);
+      });
+      const idle = defineWorkflow("deal", async (ctx) => {
+        await ctx.step("one", () => 1);
+        await new Promise(() => {});
+      });
+      const short = defineWorkflow("deal", async (ctx) => {
+        await ctx.step("one", () => 1);
+      });
+      const options = { shards: 1, parkAfter: 0 } as const;
+      const before = createWorkflows(a, [old], options);
+      const run = await before.start(old, undefined, { id: "open" });
+      {
+        await using worker = before.work();
+        await until(async () => (await run.history()).length === 2 && worker.live === 0);
+      }
+      for (const [code, message] of [
+        [idle, /at command 1 its history has step "two", but the code asks for nothing more/],
+        [short, /at command 1 its history has step "two", but the code has ended/],
+      ] as const) {
+        await using _ = createWorkflows(a, [code], options).work();
+        if ((await run.info())?.status === "open") await run.signal(Go, 1);
+        await until(async () => message.test((await run.info())?.error?.message ?? ""));
+        assert.equal((await run.info())?.status, "stuck");
+      }
+      await using _ = before.work();
+      assert.equal(await run.result(), undefined);
+    }),
+  );
+
+  test(
+    "a run that has asked for a patch and waits leaves memory, and is answered the same when it is back",
+    on(kind, async (a) => {
+      const answers: boolean[] = [];
+      const flow = defineWorkflow("flow", async (ctx) => {
+        answers.push(ctx.patched("new"));
+        await ctx.waitFor(Go);
+      });
+      const workflows = createWorkflows(a, [flow], { shards: 1, parkAfter: 0 });
+      await using worker = workflows.work();
+      const run = await workflows.start(flow, undefined);
+      await until(() => worker.live === 0 && answers.length === 1);
+      await run.signal(Go, 1);
+      await run.result();
+      assert.deepEqual(answers, [true, true]);
+      assert.deepEqual(
+        (await run.history()).map(({ kind: what, name }) => `${what} ${name}`),
+        ["patch new", "signal go"],
+      );
+    }),
+  );
+
+  test(
     "a cancelled run ends its waits, may clean up, and is cancelled; a terminated one ends at once",
     on(kind, async (a) => {
       const cleaned: string[] = [];
@@ -351,6 +410,57 @@ onAllStores((kind) => {
         const left = await Array.fromAsync(a.kv.list({ prefix: ["workflow"] }));
         return left.every(({ key }) => key[2] === "shards");
       });
+    }),
+  );
+
+  test(
+    "a mark that an earlier run of the same name has left does not make a later one forgotten",
+    on(kind, async (a) => {
+      const flow = defineWorkflow("flow", async (ctx) => void (await ctx.waitFor(Go)));
+      const workflows = createWorkflows(a, [flow], { shards: 1, parkAfter: 0 });
+      const run = await workflows.start(flow, undefined, { id: "r" });
+      const mark = ["workflow", "default", "ended", 0, 1, "r"];
+      await a.kv.set(mark, true);
+      await using _ = workflows.work();
+      await until(async () => (await a.kv.get(mark)) === undefined);
+      assert.equal((await run.info())?.status, "open");
+      await run.signal(Go, 1);
+      await run.result();
+      await a.kv.set(mark, true);
+    }),
+  );
+
+  test(
+    "runs that wait for room keep no worker from closing",
+    on(kind, async (a) => {
+      const begun: string[] = [];
+      const flow = defineWorkflow("flow", async (ctx) => {
+        begun.push(ctx.info.id);
+        await ctx.waitFor(Go);
+      });
+      const workflows = createWorkflows(a, [flow], { shards: 2, parkAfter: "1h" });
+      const worker = workflows.work({ runs: 1, drain: "10m" });
+      const runs = await Promise.all([1, 2, 3].map(() => workflows.start(flow, undefined)));
+      await until(() => worker.live === 3);
+      await worker.close();
+      assert.equal(begun.length, 1);
+      await using _ = workflows.work();
+      for (const run of runs) await run.signal(Go, 1);
+      await Promise.all(runs.map((run) => run.result()));
+    }),
+  );
+
+  test(
+    "a worker with another number of shards than the group has says so",
+    on(kind, async (a) => {
+      const flow = defineWorkflow("flow", async () => {});
+      const workflows = createWorkflows(a, [flow], { shards: 2 });
+      const right = workflows.work();
+      await (await workflows.start(flow, undefined)).result();
+      const wrong = createWorkflows(a, [flow], { shards: 3 }).work();
+      await assert.rejects(wrong.done, /shards/);
+      await right.close();
+      await right.done;
     }),
   );
 

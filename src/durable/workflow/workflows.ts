@@ -95,9 +95,7 @@ class EngineWorkflows implements Workflows {
     if (this.#known.get(workflow?.name) !== (workflow as unknown as Workflow))
       throw invalidArgument("workflow", workflow?.name, `one of these: ${[...this.#known.keys()].join(", ")}`);
     const checked = workflow.input ? await validate(workflow.input, input, "input") : input;
-    const bytes = checked === undefined ? 0 : encodeValue(checked, "input").length;
-    const most = Math.floor(this.#engine.limits.valueBytes / 2);
-    if (bytes > most) throw limitExceeded("input", bytes, most, "bytes encoded");
+    assertFits(this.#engine, checked, "input");
     await this.#assertShards();
     const started = await leasesOf(this.#user).now();
     const begun = { workflow: workflow.name, started, status: "open" } as const;
@@ -119,11 +117,12 @@ class EngineWorkflows implements Workflows {
   }
 
   async *list(
-    options: { readonly status?: RunStatus; readonly workflow?: string } = {},
+    options: { readonly status?: RunStatus; readonly workflow?: string; readonly signal?: AbortSignal } = {},
   ): AsyncIterableIterator<RunInfo> {
-    refuseUnknown(options, ["status", "workflow"]);
-    const { status, workflow } = options;
-    for await (const { key, value } of this.#engine.kv.list<RunRecord>({ prefix: ["run"] })) {
+    refuseUnknown(options, ["status", "workflow", "signal"]);
+    const { status, workflow, signal } = options;
+    const runs = this.#engine.kv.list<RunRecord>({ prefix: ["run"] }, signal ? { signal } : {});
+    for await (const { key, value } of runs) {
       if (status !== undefined && value.status !== status) continue;
       if (workflow !== undefined && value.workflow !== workflow) continue;
       yield { id: key[1] as string, ...value };
@@ -201,6 +200,13 @@ class EngineWorkflows implements Workflows {
   }
 }
 
+/** Records hold more than what they are given. */
+function assertFits({ limits }: Engine, value: unknown, name: string): void {
+  const bytes = value === undefined ? 0 : encodeValue(value, name).length;
+  const most = Math.floor(limits.valueBytes / 2);
+  if (bytes > most) throw limitExceeded(name, bytes, most, "bytes encoded");
+}
+
 function assertSame(id: string, there: RunRecord, { workflow }: RunRecord): void {
   if (there.workflow !== workflow)
     throw new InvalidStateError(
@@ -230,6 +236,7 @@ class EngineRun<O> implements Run<O> {
     refuseUnknown(options, ["tx"]);
     text(signal?.name, "signal.name");
     const checked = signal.schema ? await validate(signal.schema, payload, "payload") : payload;
+    assertFits(this.#parts.engine, checked, "payload");
     await this.#parts.ready();
     const message: Message = { name: signal.name, ...(checked !== undefined && { payload: checked }) };
     const id = this.#parts.ids.next();

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { on, onAllStores, until } from "../../../test/on-stores.ts";
 import { leasesOf } from "../../coordination/lease/index.ts";
 import type { Engine } from "../../engine/index.ts";
 import { Caller } from "./calls.ts";
@@ -7,7 +8,8 @@ import { createQueue, type Queue } from "./index.ts";
 import { ownLane } from "./lane.ts";
 import type { Call } from "./layout.ts";
 import { LocalQueue, scopeOf } from "./local.ts";
-import { collector, meddledKv, on, onAllStores, until, untilEmpty } from "./testing/on-stores.ts";
+import { collector, untilEmpty } from "./testing/collector.ts";
+import { meddledKv } from "./testing/meddled-kv.ts";
 
 /** Until a worker calls for jobs, which it does once it has found nothing to do. */
 const untilCalled = (engine: Engine) =>
@@ -27,7 +29,7 @@ async function addUntilHanded(engine: Engine, queue: Queue<number>, from = 0): P
   return added;
 }
 
-onAllStores((kind) => {
+onAllStores("queues", (kind) => {
   // On the memory engine all is one process, whose producers know its workers.
   if (kind.name === "memory") return;
 

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { test } from "node:test";
+import { code, on, onAllStores, until } from "../../../test/on-stores.ts";
 import type { StoreKind } from "../../../test/stores.ts";
 import { createQueue, drop, park, type QueueMessage } from "./index.ts";
-import { code, collector, on, onAllStores, quick, until, untilEmpty } from "./testing/on-stores.ts";
+import { collector, quick, untilEmpty } from "./testing/collector.ts";
 
-onAllStores(failing);
+onAllStores("queues", failing);
 
 function failing(kind: StoreKind): void {
   test(

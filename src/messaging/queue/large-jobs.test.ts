@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { on, onAllStores, until } from "../../../test/on-stores.ts";
 import { createQueue, park } from "./index.ts";
-import { collector, on, onAllStores, until, untilEmpty } from "./testing/on-stores.ts";
+import { collector, untilEmpty } from "./testing/collector.ts";
 
-onAllStores((kind) => {
+onAllStores("queues", (kind) => {
   test(
     "jobs as large as they may be are handed over, fail, die, are redriven and given back",
     on(kind, async (a) => {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { code, on, onAllStores, until } from "../../../test/on-stores.ts";
 import type { StoreKind } from "../../../test/stores.ts";
 import type { KeyRange } from "../../core/index.ts";
 import { isAshlarError } from "../../core/index.ts";
@@ -7,10 +8,11 @@ import { countJobs } from "./counts.ts";
 import { createQueue } from "./index.ts";
 import { ownLane } from "./lane.ts";
 import { scopeOf } from "./local.ts";
-import { code, collector, meddledKv, on, onAllStores, quick, until, untilEmpty } from "./testing/on-stores.ts";
+import { collector, quick, untilEmpty } from "./testing/collector.ts";
+import { meddledKv } from "./testing/meddled-kv.ts";
 
-onAllStores(limiting);
-onAllStores(administering);
+onAllStores("queues", limiting);
+onAllStores("queues", administering);
 
 function limiting(kind: StoreKind): void {
   test(

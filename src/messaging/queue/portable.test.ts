@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { until } from "../../../test/on-stores.ts";
 import { sleep, systemRuntime } from "../../core/index.ts";
 import { createEngine, portableLimits } from "../../engine/index.ts";
 import { createKeyedDriver } from "../../engine/layers/testing/keyed-driver.ts";
 import { MemoryStore } from "../../engine/memory/index.ts";
 import { createTopic } from "../topic/index.ts";
 import { createQueue, park } from "./index.ts";
-import { until, untilEmpty } from "./testing/on-stores.ts";
+import { untilEmpty } from "./testing/collector.ts";
 
 test("queues and topics keep within the limits that every engine has", async () => {
   await using engine = createEngine(createKeyedDriver(new MemoryStore(), { limits: portableLimits }));

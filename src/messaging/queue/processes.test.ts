@@ -1,12 +1,10 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
-import { type TestContext, test } from "node:test";
-import { fileURLToPath } from "node:url";
+import { test } from "node:test";
+import { chaosSeconds, Mortals } from "../../../test/mortals.ts";
 import { storeKinds } from "../../../test/stores.ts";
 import { createQueue, type Queue } from "./index.ts";
 
-/** How long workers are killed: a few seconds, or as long as one likes. */
-const seconds = Number(process.env["ASHLAR_CHAOS_SECONDS"] ?? 6);
+const seconds = chaosSeconds(6);
 const workers = 3;
 
 for (const kind of storeKinds) {
@@ -19,10 +17,11 @@ for (const kind of storeKinds) {
     const engine = await store.open();
     const queue = createQueue<string>(engine, "work");
     const end = performance.now() + seconds * 1000;
-    const killers = Array.from({ length: workers }, () => killAgainAndAgain(t, store.url as string, end));
+    const mortals = new Mortals(t, new URL("./testing/worker-process.ts", import.meta.url), store.url);
+    const killers = Array.from({ length: workers }, () => mortals.killAgainAndAgain(end, [800, 2500]));
     const added = await produce(queue, end);
     const killed = await Promise.all(killers);
-    const last = start(t, store.url as string);
+    const last = mortals.start();
     const from = performance.now();
     for (;;) {
       const { waiting, delayed, blocked, active, dead } = await queue.counts();
@@ -60,27 +59,4 @@ async function produce(queue: Queue<string>, end: number): Promise<string[]> {
       await new Promise((resolve) => setTimeout(resolve, 20));
   }
   return added;
-}
-
-async function killAgainAndAgain(t: TestContext, url: string, end: number): Promise<number> {
-  let kills = 0;
-  while (performance.now() < end) {
-    const child = start(t, url);
-    const life = 800 + Math.random() * 1700;
-    await new Promise((resolve) => setTimeout(resolve, Math.min(life, end - performance.now() + 100)));
-    const ended = new Promise((resolve) => child.once("close", resolve));
-    child.kill("SIGKILL");
-    await ended;
-    kills++;
-  }
-  return kills;
-}
-
-function start(t: TestContext, url: string): ChildProcess {
-  const path = fileURLToPath(new URL("./testing/worker-process.ts", import.meta.url));
-  const child = spawn(process.execPath, [path, url], { stdio: ["ignore", "ignore", "inherit"] });
-  t.after(() => {
-    child.kill("SIGKILL");
-  });
-  return child;
 }

@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { code, on, onAllStores, until } from "../../../test/on-stores.ts";
 import type { StoreKind } from "../../../test/stores.ts";
 import type { StandardSchema } from "../../core/index.ts";
 import type { Engine } from "../../engine/index.ts";
 import { createQueue, drop, type Job, park } from "./index.ts";
-import { code, collector, on, onAllStores, quick, until, untilEmpty } from "./testing/on-stores.ts";
+import { collector, quick, untilEmpty } from "./testing/collector.ts";
 
-onAllStores(handling);
-onAllStores(ordering);
+onAllStores("queues", handling);
+onAllStores("queues", ordering);
 
 function handling(kind: StoreKind): void {
   test(

@@ -1,13 +1,11 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
-import { type TestContext, test } from "node:test";
-import { fileURLToPath } from "node:url";
+import { test } from "node:test";
+import { chaosSeconds, Mortals } from "../../../test/mortals.ts";
 import { storeKinds } from "../../../test/stores.ts";
 import type { Engine } from "../../engine/index.ts";
 import { createStream, type Stream } from "./index.ts";
 
-/** How long members are killed: a few seconds, or as long as one likes. */
-const seconds = Number(process.env["ASHLAR_CHAOS_SECONDS"] ?? 5);
+const seconds = chaosSeconds(5);
 const members = 2;
 const keys = 7;
 
@@ -22,10 +20,11 @@ for (const kind of storeKinds) {
     const source = createStream<number>(engine, "source", { partitions: 4 });
     const copy = createStream<number>(engine, "copy", { partitions: 2 });
     const end = performance.now() + seconds * 1000;
-    const killers = Array.from({ length: members }, () => killAgainAndAgain(t, store.url as string, end));
+    const mortals = new Mortals(t, new URL("./testing/member-process.ts", import.meta.url), store.url);
+    const killers = Array.from({ length: members }, () => mortals.killAgainAndAgain(end, [1200, 3000]));
     const appended = await produce(source, end);
     const kills = (await Promise.all(killers)).reduce((sum, times) => sum + times, 0);
-    start(t, store.url as string);
+    mortals.start();
     const from = performance.now();
     for (;;) {
       const info = await source.groups.info("copiers");
@@ -66,27 +65,4 @@ async function produce(source: Stream<number>, end: number): Promise<number[]> {
       await new Promise((resolve) => setTimeout(resolve, 20));
   }
   return appended;
-}
-
-async function killAgainAndAgain(t: TestContext, url: string, end: number): Promise<number> {
-  let kills = 0;
-  while (performance.now() < end) {
-    const child = start(t, url);
-    const life = 1200 + Math.random() * 1800;
-    await new Promise((resolve) => setTimeout(resolve, Math.min(life, end - performance.now() + 100)));
-    const ended = new Promise((resolve) => child.once("close", resolve));
-    child.kill("SIGKILL");
-    await ended;
-    kills++;
-  }
-  return kills;
-}
-
-function start(t: TestContext, url: string): ChildProcess {
-  const path = fileURLToPath(new URL("./testing/member-process.ts", import.meta.url));
-  const child = spawn(process.execPath, [path, url], { stdio: ["ignore", "ignore", "inherit"] });
-  t.after(() => {
-    child.kill("SIGKILL");
-  });
-  return child;
 }

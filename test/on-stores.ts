@@ -1,16 +1,15 @@
 import assert from "node:assert/strict";
 import { describe } from "node:test";
-import { type StoreKind, storeKinds } from "../../../../test/stores.ts";
-import { isAshlarError, sleep, systemRuntime } from "../../../core/index.ts";
-import type { Engine } from "../../../engine/index.ts";
-
-export const code = (expected: string) => (error: unknown) => isAshlarError(error, expected);
+import { isAshlarError, sleep, systemRuntime } from "../src/core/index.ts";
+import type { Engine } from "../src/engine/index.ts";
+import { type StoreKind, storeKinds } from "./stores.ts";
 
 /** The facts, on every engine. */
-export function onAllStores(facts: (kind: StoreKind) => void): void {
-  for (const kind of storeKinds) describe(`workflows on ${kind.name}`, { skip: kind.skip }, () => facts(kind));
+export function onAllStores(what: string, facts: (kind: StoreKind) => void): void {
+  for (const kind of storeKinds) describe(`${what} on ${kind.name}`, { skip: kind.skip }, () => facts(kind));
 }
 
+/** A test with two processes' engines of one store. */
 export function on(kind: StoreKind, fn: (a: Engine, b: Engine) => Promise<void>): () => Promise<void> {
   return async () => {
     await using store = await kind.create();
@@ -25,5 +24,5 @@ export async function until(holds: () => Promise<boolean> | boolean): Promise<vo
   }
 }
 
-/** Retries that do not wait. */
-export const quick = { retry: { attempts: 3, base: 1, cap: 2 } } as const;
+/** For `assert.rejects`. */
+export const code = (expected: string) => (error: unknown) => isAshlarError(error, expected);
