@@ -46,6 +46,7 @@ describe("ashlar", { concurrency: 4 }, () => {
       "stream",
       "events",
       "workflow",
+      "schedule",
       "simulate",
       "check",
     ]) {

@@ -35,6 +35,10 @@ const commands: Readonly<Record<string, { readonly summary: string; load(): Prom
     summary: "list, show, signal, cancel, retry, terminate: runs of workflows",
     load: async () => (await import("./workflow.ts")).workflowCommand,
   },
+  schedule: {
+    summary: "list, show, next, history, pause, run, backfill …: schedules",
+    load: async () => (await import("./schedule.ts")).scheduleCommand,
+  },
   simulate: {
     summary: "run a system's scenarios with many seeds, and shrink what fails",
     load: async () => (await import("./simulate.ts")).simulateCommand,

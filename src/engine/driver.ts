@@ -53,6 +53,9 @@ export interface Driver {
    */
   sweep(limit: number): Promise<number>;
 
+  /** When the next entry expires, by the engine's clock, if the driver knows that of all entries without asking anybody; `Infinity`: none does. Then nobody needs to look before. */
+  nextExpiry?(): number;
+
   /** The engine's clock in milliseconds since the epoch: a round trip for a server. */
   now(): Promise<number>;
 

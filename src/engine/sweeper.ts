@@ -3,7 +3,8 @@ import type { Driver } from "./driver.ts";
 
 /**
  * Removes expired entries. Reads never see them; sweeping gives back their space and turns expiry into a change that watchers hear of: so
- * it runs at the instant at which something watched expires, every half second while anyone watches, and every half minute otherwise.
+ * it runs at the instant at which something watched expires, every half second while anyone watches (where the driver knows what expires
+ * next, just then), and every half minute otherwise.
  */
 export class Sweeper {
   readonly #driver: Driver;
@@ -58,13 +59,22 @@ export class Sweeper {
   }
 
   async #sweep(): Promise<void> {
-    let swept = 0;
+    let rest = this.#watched() ? watchedMs : idleMs;
     try {
-      swept = await this.#driver.sweep(this.#runtime.maybe("sweep: one entry") ? 1 : batch);
+      const swept = await this.#driver.sweep(this.#runtime.maybe("sweep: one entry") ? 1 : batch);
+      rest = swept >= batch ? leastMs : await this.#rest();
     } catch {
       // An engine that is away has nothing to sweep; the next round tries again, and whoever reads or commits hears of it.
     }
-    this.soon(swept >= batch ? leastMs : this.#watched() ? watchedMs : idleMs);
+    this.soon(rest);
+  }
+
+  /** How long there is nothing to do. */
+  async #rest(): Promise<number> {
+    if (!this.#watched()) return idleMs;
+    if (!this.#driver.nextExpiry) return watchedMs;
+    const now = await this.#driver.now();
+    return Math.min(idleMs, Math.max(0, this.#driver.nextExpiry() - now));
   }
 }
 

@@ -17,6 +17,7 @@ export function createMemoryDriver(store: MemoryStore): Driver {
       return { start: store.revision, refresh: () => {}, close: async () => unsubscribe() };
     },
     sweep: async (limit) => store.sweep(limit),
+    nextExpiry: () => store.nextExpiry(),
     now: async () => store.now(),
     revision: () => store.revision,
     log: {

@@ -78,6 +78,13 @@ export class MemoryStore implements Store {
     return expired.length;
   }
 
+  /** When the next entry expires; `Infinity`: none does. */
+  nextExpiry(): number {
+    let next = Number.POSITIVE_INFINITY;
+    for (const expires of this.#expiring.values()) if (expires < next) next = expires;
+    return next;
+  }
+
   topic(topic: Uint8Array): MemoryTopic | undefined {
     return this.#topics.get(toBinaryString(topic));
   }
