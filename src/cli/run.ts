@@ -32,7 +32,7 @@ const commands: Readonly<Record<string, { readonly summary: string; load(): Prom
     load: async () => (await import("./events.ts")).eventsCommand,
   },
   workflow: {
-    summary: "list, show, signal, cancel, retry, terminate: runs of workflows",
+    summary: "list, show, signal, query, update, cancel, reset …: runs of workflows",
     load: async () => (await import("./workflow.ts")).workflowCommand,
   },
   schedule: {

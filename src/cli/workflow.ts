@@ -1,5 +1,8 @@
 import {
+  type Attributes,
+  defineQuery,
   defineSignal,
+  defineUpdate,
   type HistoryEvent,
   openWorkflows,
   type RunInfo,
@@ -19,13 +22,18 @@ import {
 import { parseValue, toJson } from "./json-values.ts";
 import { columns } from "./names.ts";
 
-const statuses: readonly RunStatus[] = ["open", "completed", "failed", "cancelled", "terminated", "stuck"];
+const statuses: readonly RunStatus[] = ["open", "completed", "failed", "cancelled", "terminated", "stuck", "paused"];
 
-const help = `Usage: ashlar workflow list      <url> [--status s] [--workflow w] [--limit n]
+const help = `Usage: ashlar workflow list      <url> [--status s] [--workflow w] [--attribute name=value] [--limit n]
        ashlar workflow show      <url> <id>
        ashlar workflow signal    <url> <id> <signal> [<value>]
+       ashlar workflow query     <url> <id> <query> [<value>]
+       ashlar workflow update    <url> <id> <update> [<value>]
        ashlar workflow cancel    <url> <id> [<reason>]
+       ashlar workflow pause     <url> <id>
+       ashlar workflow resume    <url> <id>
        ashlar workflow retry     <url> <id>
+       ashlar workflow reset     <url> <id> --events n --yes
        ashlar workflow terminate <url> <id> [<reason>] --yes
 
 Values    JSON, as for ashlar kv
@@ -33,8 +41,10 @@ Values    JSON, as for ashlar kv
 Options   --group     of workflows (default: default)
           --status    ${statuses.join(", ")}
           --workflow  of this name
+          --attribute with this attribute; the value as JSON, or a text
+          --events    so many of its history are kept (reset)
           --limit     at most (list; default 100)
-          --yes       does it: what is terminated takes nothing back
+          --yes       does it: what is terminated takes nothing back, what is reset does again what came later
           --url       the store, instead of the first argument
           --json      one JSON object a line
 
@@ -44,6 +54,8 @@ const options = {
   group: "string",
   status: "string",
   workflow: "string",
+  attribute: "string",
+  events: "string",
   limit: "string",
   yes: "boolean",
 } as const;
@@ -63,8 +75,13 @@ const actions: Readonly<Record<string, (given: Given, context: Context) => Promi
   list,
   show,
   signal,
+  query,
+  update,
   cancel,
+  pause,
+  resume,
   retry,
+  reset,
   terminate,
 };
 
@@ -80,6 +97,7 @@ async function list(given: Given, context: Context): Promise<number> {
     const chosen = {
       ...(status !== undefined && { status: status as RunStatus }),
       ...(workflow !== undefined && { workflow }),
+      ...attributeOf(given),
     };
     for await (const run of workflows.list(chosen)) {
       if (given.json) await context.output.line(written(run));
@@ -89,6 +107,17 @@ async function list(given: Given, context: Context): Promise<number> {
     if (!given.json && rows.length > 1) for (const line of columns(rows)) await context.output.line(line);
     return exitCodes.good;
   });
+}
+
+/** `name=value`, where the value is JSON if it can be. */
+function attributeOf(given: Given): { readonly attributes?: Attributes } {
+  const text = given.text("attribute");
+  if (text === undefined) return {};
+  const [name = "", ...rest] = text.split("=");
+  const value = rest.join("=");
+  if (name === "" || rest.length === 0) throw new UsageError(`--attribute: given ${text}; allowed: name=value`);
+  const isPlain = /^(-?\d+(\.\d+)?|true|false)$/.test(value);
+  return { attributes: { [name]: isPlain ? (JSON.parse(value) as number | boolean) : value } };
 }
 
 async function show(given: Given, context: Context): Promise<number> {
@@ -123,11 +152,61 @@ async function signal(given: Given, context: Context): Promise<number> {
   });
 }
 
+async function query(given: Given, context: Context): Promise<number> {
+  const { name, value } = asked(given, "the query");
+  return await withRun(given, context, async (workflows, { id }) => {
+    const answer = await workflows.run(id).query(defineQuery(name), value);
+    await context.output.line(answer === undefined ? "" : written(answer));
+  });
+}
+
+async function update(given: Given, context: Context): Promise<number> {
+  const { name, value } = asked(given, "the update");
+  return await withRun(given, context, async (workflows, { id }) => {
+    const answer = await workflows.run(id).update(defineUpdate(name), value, { signal: context.signal });
+    await context.output.line(answer === undefined ? "" : written(answer));
+  });
+}
+
+function asked(given: Given, what: string): { readonly name: string; readonly value: unknown } {
+  expectArguments(given.rest, ["the id of the run", what, "the value"], 1);
+  const [, name = "", value] = given.rest;
+  return { name, value: value === undefined ? undefined : parseValue(value, "value") };
+}
+
 async function cancel(given: Given, context: Context): Promise<number> {
   const reason = reasonOf(given);
   return await withRun(given, context, async (workflows, { id }) => {
     await workflows.run(id).cancel(reason);
     await tell(given, context, { asked: true }, "asked to end");
+  });
+}
+
+async function pause(given: Given, context: Context): Promise<number> {
+  expectArguments(given.rest, ["the id of the run"]);
+  return await withRun(given, context, async (workflows, { id }) => {
+    const paused = await workflows.run(id).pause();
+    await tell(given, context, { paused }, paused ? "paused" : "it is not open");
+  });
+}
+
+async function resume(given: Given, context: Context): Promise<number> {
+  expectArguments(given.rest, ["the id of the run"]);
+  return await withRun(given, context, async (workflows, { id }) => {
+    const resumed = await workflows.run(id).resume();
+    await tell(given, context, { resumed }, resumed ? "resumed" : "it is not paused");
+  });
+}
+
+async function reset(given: Given, context: Context): Promise<number> {
+  expectArguments(given.rest, ["the id of the run"]);
+  const events = given.count("events", 0);
+  if (events === undefined)
+    throw new UsageError("--events: given nothing; allowed: how many events of its history are kept");
+  if (!given.flag("yes")) throw new UsageError("reset: what came later is done again; say --yes to do it");
+  return await withRun(given, context, async (workflows, { id }) => {
+    await workflows.run(id).reset(events);
+    await tell(given, context, { events }, `taken back to ${events} events`);
   });
 }
 

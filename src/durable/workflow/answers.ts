@@ -3,7 +3,7 @@ import type { Limits, OpenTransaction } from "../../engine/index.ts";
 import type { Command } from "./commands.ts";
 import { toStored } from "./errors.ts";
 import type { Refusal } from "./journal.ts";
-import type { Completion } from "./layout.ts";
+import type { Completion, Reply } from "./layout.ts";
 
 /** What an event has beside its value, as far as it is not known yet when it is measured. */
 const margin = 64;
@@ -19,11 +19,18 @@ export interface Answer {
   readonly encoded: Encoded | undefined;
   /** A message that is thereby taken. */
   readonly message?: string;
+  /** A child that is done with. */
+  readonly child?: string;
+  /** Who is told of it. */
+  readonly reply?: { readonly request: string; readonly reply: Reply };
   /** What the body of a step has written: committed with the answer. */
   readonly open?: OpenTransaction;
   /** Told what has come of that; without a refusal it is committed, or nobody waits for it any more. */
   readonly settle?: (refusal: Refusal | undefined) => void;
 }
+
+/** What is committed with an answer, and who is told. */
+export type More = Pick<Answer, "message" | "child" | "reply" | "open" | "settle">;
 
 /** Answers in the order in which they are to be recorded. */
 export class Answers {
@@ -39,7 +46,7 @@ export class Answers {
   }
 
   /** A result that cannot be kept is a failure. */
-  add(event: Completion, command: Command | undefined, more: Pick<Answer, "message" | "open" | "settle"> = {}): void {
+  add(event: Completion, command: Command | undefined, more: More = {}): void {
     // What is surely small is encoded when it is recorded.
     if (isSmall(event.value)) {
       this.#waiting.push({ command, event, encoded: undefined, ...more });
@@ -83,12 +90,12 @@ export class Answers {
       return wanted;
     });
     const [first] = this.#waiting;
-    if (first?.open) return [first];
+    if (first && isAlone(first)) return [first];
     let count = 0;
     for (let bytes = 0; count < this.#waiting.length && count < most; count++) {
-      const { open, encoded } = this.#waiting[count] as Answer;
-      bytes += encoded?.bytes.length ?? smallBytes;
-      if (open || (count > 0 && bytes > this.#limits.commitBytes / 2)) break;
+      const answer = this.#waiting[count] as Answer;
+      bytes += answer.encoded?.bytes.length ?? smallBytes;
+      if (isAlone(answer) || (count > 0 && bytes > this.#limits.commitBytes / 2)) break;
     }
     return this.#waiting.slice(0, count);
   }
@@ -101,6 +108,11 @@ export class Answers {
     for (const answer of this.#waiting) drop(answer);
     this.#waiting = [];
   }
+}
+
+/** What it writes besides may be of any size. */
+function isAlone({ open, event }: Answer): boolean {
+  return open !== undefined || event.kind === "attributes";
 }
 
 function drop({ open, settle }: Pick<Answer, "open" | "settle">): void {

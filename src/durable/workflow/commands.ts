@@ -1,5 +1,5 @@
-import type { StepContext } from "./contract.ts";
-import type { Completion } from "./layout.ts";
+import type { Attributes, StepContext, Workflow } from "./contract.ts";
+import type { ChildRecord, Completion } from "./layout.ts";
 import type { StepSettings } from "./options.ts";
 
 /** What the code of a run has asked for, and has no answer to yet. */
@@ -25,9 +25,25 @@ export type Work =
       readonly sticky: boolean;
     }
   /** Waits until then, or for a message. */
-  | { readonly due: number | undefined };
+  | { readonly due: number | undefined }
+  | { readonly child: Child }
+  | { readonly attributes: Attributes };
+
+/** A run to be begun. */
+export interface Child {
+  readonly workflow: Workflow;
+  readonly input: unknown;
+  readonly id: string;
+  readonly onParentEnd: ChildRecord["onParentEnd"];
+}
 
 export type StepCommand = Command & { readonly work: Extract<Work, { readonly body: unknown }> };
+
+export type ChildCommand = Command & { readonly work: Extract<Work, { readonly child: unknown }> };
+
+export function isChild(command: Command): command is ChildCommand {
+  return "child" in command.work;
+}
 
 export function isStep(command: Command): command is StepCommand {
   return "body" in command.work;
@@ -60,10 +76,6 @@ export class Commands {
   /** In the order in which they were asked. */
   all(): readonly Command[] {
     return [...this.#open.values()];
-  }
-
-  steps(): readonly StepCommand[] {
-    return this.all().filter(isStep);
   }
 
   /** When the first of the waits is due. */

@@ -1,12 +1,26 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { createHash } from "node:crypto";
-import { type Duration, invalidArgument, toMilliseconds } from "../../core/index.ts";
+import { type Duration, invalidArgument, refuseUnknown, toMilliseconds } from "../../core/index.ts";
+import { assertAttributes } from "./attributes.ts";
 import type { Work } from "./commands.ts";
-import type { Saga, Signal, StepContext, StepOptions, WorkflowContext } from "./contract.ts";
+import type {
+  Attributes,
+  ChildOptions,
+  Query,
+  Saga,
+  Signal,
+  StepContext,
+  StepOptions,
+  Update,
+  Workflow,
+  WorkflowContext,
+} from "./contract.ts";
 import { text } from "./definition.ts";
+import { Continuation } from "./errors.ts";
 import type { Completion } from "./layout.ts";
 import { type StepSettings, toStepSettings } from "./options.ts";
 import { SagaSteps } from "./saga.ts";
+import type { Handling } from "./talk.ts";
 
 /** What a context asks of its run. */
 export interface Asking {
@@ -15,6 +29,10 @@ export interface Asking {
   now(): number;
   ask(kind: Completion["kind"], name: string, work: Work, shielded: boolean): Promise<unknown>;
   patched(name: string): boolean;
+  handle(name: string, handling: Handling): void;
+  /** Those that this program knows. */
+  readonly workflows: ReadonlyMap<string, Workflow>;
+  log(message: string, fields: Readonly<Record<string, unknown>> | undefined): void;
 }
 
 /** What the function of a workflow is given. */
@@ -23,9 +41,12 @@ export class Context implements WorkflowContext {
   readonly #sagas: SagaSteps[] = [];
   #shield: AsyncLocalStorage<true> | undefined;
   #draws = 0;
+  /** As the code has asked for them. */
+  #attributes: Attributes;
 
-  constructor(run: Asking) {
+  constructor(run: Asking, attributes: Attributes) {
     this.#run = run;
+    this.#attributes = attributes;
   }
 
   get info(): WorkflowContext["info"] {
@@ -95,6 +116,49 @@ export class Context implements WorkflowContext {
     return saga;
   }
 
+  child<I, O>(workflow: Workflow<I, O>, input: I, options: ChildOptions = {}): Promise<O> {
+    refuseUnknown(options, ["id", "onParentEnd"]);
+    const { id = "", onParentEnd = "cancel" } = options;
+    if (options.id !== undefined) text(id, "id");
+    const known = this.#run.workflows.get(workflow?.name);
+    if (known !== (workflow as unknown as Workflow))
+      throw invalidArgument("workflow", workflow?.name, `one of these: ${[...this.#run.workflows.keys()].join(", ")}`);
+    if (!["cancel", "terminate", "abandon"].includes(onParentEnd))
+      throw invalidArgument("onParentEnd", onParentEnd, '"cancel", "terminate" or "abandon"');
+    const work: Work = { child: { workflow: known, input, id, onParentEnd } };
+    return this.#ask("child", workflow.name, work, this.#shielded) as Promise<O>;
+  }
+
+  continueAsNew(input: unknown): never {
+    // Whoever cancels is not to be overheard.
+    this.signal.throwIfAborted();
+    throw new Continuation(input);
+  }
+
+  handle<A>(
+    { kind, name }: Query<A> | Update<A>,
+    act: (args: A) => unknown,
+    options: { readonly validate?: (args: A) => void } = {},
+  ): void {
+    text(name, "name");
+    if (typeof act !== "function") throw invalidArgument("act", act, "a function of what was asked");
+    refuseUnknown(options, kind === "update" ? ["validate"] : []);
+    const handling = { kind, act, validate: options.validate } as Handling;
+    this.#run.handle(name, handling);
+  }
+
+  setAttributes(changes: Readonly<Record<string, string | number | boolean | null>>): Promise<void> {
+    const kept = Object.entries({ ...this.#attributes, ...changes }).filter(([, value]) => value !== null);
+    const attributes = Object.fromEntries(kept);
+    assertAttributes(attributes, "attributes");
+    this.#attributes = attributes;
+    return this.#ask("attributes", "attributes", { attributes }, this.#shielded) as Promise<void>;
+  }
+
+  log(message: string, fields?: Readonly<Record<string, unknown>>): void {
+    this.#run.log(message, fields);
+  }
+
   async shielded<T>(body: () => Promise<T>): Promise<T> {
     this.#shield ??= new AsyncLocalStorage();
     return await this.#shield.run(true, body);
@@ -121,8 +185,9 @@ export class Context implements WorkflowContext {
   }
 
   #draw(): Buffer {
+    const { workflow, id, generation } = this.info;
     return createHash("sha256")
-      .update(`${this.info.workflow}\n${this.info.id}\n${this.#draws++}`)
+      .update(`${workflow}\n${id}\n${generation > 0 ? `${generation}.` : ""}${this.#draws++}`)
       .digest();
   }
 }

@@ -25,6 +25,27 @@ export interface Signal<P = unknown> {
   readonly payload?: P;
 }
 
+/** A question to a run, answered from its memory. */
+export interface Query<A = unknown, R = unknown> {
+  readonly kind: "query";
+  readonly name: string;
+  readonly schema: StandardSchema<A> | undefined;
+  /** Only for the compiler. */
+  readonly result?: R;
+}
+
+/** A request to a run that changes it, is recorded, and has an answer. */
+export interface Update<A = unknown, R = unknown> {
+  readonly kind: "update";
+  readonly name: string;
+  readonly schema: StandardSchema<A> | undefined;
+  /** Only for the compiler. */
+  readonly result?: R;
+}
+
+/** By what runs are found. Names of 1 to 100 characters, at most 20; texts of at most 200. */
+export type Attributes = Readonly<Record<string, string | number | boolean>>;
+
 export interface StepContext {
   /** What is written through it commits together with the record of the step: exactly once. Costs nothing until it is used. */
   readonly tx: Transaction;
@@ -72,9 +93,22 @@ export interface Saga {
   pivot(): void;
 }
 
+export interface ChildOptions {
+  /** 1 to 200 characters. Default: one made of the parent's. */
+  readonly id?: string;
+  /** What becomes of it if the parent ends, or goes on anew, before it: it is asked to end, ended at once, or left alone. Default "cancel". */
+  readonly onParentEnd?: "cancel" | "terminate" | "abandon";
+}
+
 /** What a workflow function may use of the world: everything else must not decide what it does. */
 export interface WorkflowContext {
-  readonly info: { readonly id: string; readonly workflow: string; readonly started: number };
+  readonly info: {
+    readonly id: string;
+    readonly workflow: string;
+    readonly started: number;
+    /** How often the run has gone on anew. */
+    readonly generation: number;
+  };
   /** Aborted when the run is cancelled. */
   readonly signal: AbortSignal;
   /**
@@ -98,11 +132,36 @@ export interface WorkflowContext {
   /** Whether the run reached this point with code that asks for it: for changes of the code that open runs must not see. The same answer for ever. */
   patched(name: string): boolean;
   saga(): Saga;
+  /**
+   * Begins another run, once, and waits for its result.
+   * @throws StepFailedError it failed, was cancelled or terminated, its input is refused, or a run that is not this one's child has the id
+   */
+  child<I, O>(workflow: Workflow<I, O>, input: I, options?: ChildOptions): Promise<O>;
+  /**
+   * Ends this function; the run goes on under the same id with another input and an empty history. Messages that nobody has taken are kept; children are dealt with as at the end. For runs that would else become too long.
+   * What it throws is to reach the end of the function.
+   */
+  continueAsNew(input: unknown): never;
+  /** Answers queries of this kind from now on: at once, and without asking the context for anything. */
+  handle<A, R>(query: Query<A, R>, answer: (args: A) => R): void;
+  /**
+   * Carries out updates of this kind from now on, side by side with the rest of the function; may ask the context for whatever the function may. What it returns is the answer.
+   * @param options `validate` throws to refuse an update before it is recorded
+   */
+  handle<A, R>(
+    update: Update<A, R>,
+    act: (args: A) => R | Promise<R>,
+    options?: { readonly validate?: (args: A) => void },
+  ): void;
+  /** Changes by what the run is found; `null` takes away. Durable when it resolves. */
+  setAttributes(changes: Readonly<Record<string, string | number | boolean | null>>): Promise<void>;
+  /** Tells the channel `ashlar:workflow:log`, as a rule once: what a replay passes is not told again. */
+  log(message: string, fields?: Readonly<Record<string, unknown>>): void;
   /** What is called inside goes on although the run was cancelled: for cleaning up. */
   shielded<T>(body: () => Promise<T>): Promise<T>;
 }
 
-export type RunStatus = "open" | "completed" | "failed" | "cancelled" | "terminated" | "stuck";
+export type RunStatus = "open" | "completed" | "failed" | "cancelled" | "terminated" | "stuck" | "paused";
 
 export interface RunInfo<O = unknown> {
   readonly id: string;
@@ -113,6 +172,12 @@ export interface RunInfo<O = unknown> {
   readonly started: number;
   readonly ended?: number;
   readonly result?: O;
+  readonly attributes?: Attributes;
+  readonly memo?: unknown;
+  /** How often it has gone on anew; absent: never. */
+  readonly generation?: number;
+  /** Of a child. */
+  readonly parent?: { readonly id: string };
   /** Of a run that failed, was cancelled or terminated; of one that is stuck, why. */
   readonly error?: { readonly name: string; readonly message: string };
 }
@@ -121,7 +186,7 @@ export interface RunInfo<O = unknown> {
 export interface HistoryEvent {
   /** What of the run it answers: numbered in the order in which the code asked. */
   readonly seq: number;
-  readonly kind: "step" | "sleep" | "signal" | "cancel" | "patch";
+  readonly kind: "step" | "sleep" | "signal" | "child" | "attributes" | "cancel" | "patch" | "update" | "updated";
   readonly name: string;
   readonly at: number;
   readonly value?: unknown;
@@ -137,12 +202,45 @@ export interface Run<O = unknown> {
    * @throws LimitError the payload is larger than half a value of the engine
    */
   signal<P>(signal: Signal<P>, payload: P, options?: { readonly tx?: Transaction }): Promise<void>;
+  /**
+   * Asks the run something; it is brought into memory for that, if need be.
+   * @throws InvalidStateError there is no such run, it has ended, or is stuck or paused
+   * @throws RequestFailedError it does not answer such queries, or its answer has thrown
+   * @throws TimeoutError nobody has answered in `timeout`, by default "10s"
+   */
+  query<A, R>(
+    query: Query<A, R>,
+    args: A,
+    options?: { readonly timeout?: Duration; readonly signal?: AbortSignal },
+  ): Promise<R>;
+  /**
+   * Asks the run to do something, and waits for the answer. Waits as long as the run does not handle such updates.
+   * @param options `id`: of this request, 1 to 200 characters: asked again with it, it is done once
+   * @throws InvalidStateError there is no such run, or it has ended, now or before it answered
+   * @throws RequestFailedError it refused, or what it did has thrown
+   */
+  update<A, R>(
+    update: Update<A, R>,
+    args: A,
+    options?: { readonly id?: string; readonly signal?: AbortSignal },
+  ): Promise<R>;
   /** Asks the run to end: its waits reject with `CancelledError`, and it may clean up. Harmless for one that has ended. */
   cancel(reason?: string): Promise<void>;
   /** Ends it at once, without any cleaning up. False: it had ended. */
   terminate(reason?: string): Promise<boolean>;
   /** Lets a run that is stuck try again. False: it is not stuck. */
   retry(): Promise<boolean>;
+  /** Holds it up: nothing of it is recorded any more, so a step that is under way is executed again later. False: it is not open. */
+  pause(): Promise<boolean>;
+  /** Lets a run that is paused go on. False: it is not paused. */
+  resume(): Promise<boolean>;
+  /**
+   * Takes the run back to where its history had so many events, and lets it go on from there, whether it has ended or not. Messages that were taken later are there to be taken again.
+   * What later steps have done is done, and will be again.
+   * @throws InvalidStateError there is no such run
+   * @throws InvalidArgumentError its history has fewer events
+   */
+  reset(events: number): Promise<void>;
   /**
    * Waits for the end.
    * @throws WorkflowFailedError it failed, was cancelled or terminated
@@ -154,6 +252,11 @@ export interface Run<O = unknown> {
 }
 
 export interface StartOptions {
+  readonly attributes?: Attributes;
+  /** Shown by `info`, and used for nothing. */
+  readonly memo?: unknown;
+  /** The run is cancelled if it has not ended after this time. */
+  readonly deadline?: Duration;
   /** 1 to 200 characters. A run of the same id and workflow is there already: it is returned. Default: a new one. */
   readonly id?: string;
   /** The start is part of this transaction. */
@@ -208,6 +311,8 @@ export interface Workflows {
   list(options?: {
     readonly status?: RunStatus;
     readonly workflow?: string;
+    /** With all of these. */
+    readonly attributes?: Attributes;
     readonly signal?: AbortSignal;
   }): AsyncIterableIterator<RunInfo>;
   work(options?: WorkOptions): WorkflowWorker;

@@ -1,5 +1,5 @@
 import { invalidArgument, refuseUnknown, type StandardSchema } from "../../core/index.ts";
-import type { Signal, Workflow, WorkflowContext } from "./contract.ts";
+import type { Query, Signal, Update, Workflow, WorkflowContext } from "./contract.ts";
 
 /** @throws InvalidArgumentError */
 export function text(given: unknown, name: string): asserts given is string {
@@ -31,4 +31,24 @@ export function defineSignal<P = unknown>(
   if (name.startsWith("$")) throw invalidArgument("name", name, 'a text that does not begin with "$"');
   refuseUnknown(options, ["schema"]);
   return { name, schema: options.schema };
+}
+
+/** A question to runs. @param name 1 to 200 characters */
+export function defineQuery<A = unknown, R = unknown>(
+  name: string,
+  options: { readonly schema?: StandardSchema<A> } = {},
+): Query<A, R> {
+  text(name, "name");
+  refuseUnknown(options, ["schema"]);
+  return { kind: "query", name, schema: options.schema };
+}
+
+/** A request to runs. @param name 1 to 200 characters */
+export function defineUpdate<A = unknown, R = unknown>(
+  name: string,
+  options: { readonly schema?: StandardSchema<A> } = {},
+): Update<A, R> {
+  text(name, "name");
+  refuseUnknown(options, ["schema"]);
+  return { kind: "update", name, schema: options.schema };
 }

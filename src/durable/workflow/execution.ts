@@ -1,17 +1,20 @@
 import { fullJitter, InvalidStateError, isAshlarError, sleep } from "../../core/index.ts";
-import { type Answer, Answers, toldOf } from "./answers.ts";
+import { type Answer, type Answers, type More, toldOf } from "./answers.ts";
 import { Bell } from "./bell.ts";
-import { type Command, Commands, isStep, type Work } from "./commands.ts";
+import { type LogMessage, log as logChannel } from "./channels.ts";
+import { Children, cannotBeKept, closeChildren } from "./children.ts";
+import { type Command, Commands, isChild, isStep, type Work } from "./commands.ts";
 import { Context } from "./context.ts";
 import type { Workflow } from "./contract.ts";
 import { type Ending, endingOf, type Outcome } from "./endings.ts";
-import { CancelledError, DivergenceError, StepFailedError, StuckError, toStored } from "./errors.ts";
+import { CancelledError, Continuation, divergence, StepFailedError, StuckError, toStored } from "./errors.ts";
 import type { Departure, Host, Loaded } from "./host.ts";
-import { Journal, Lost } from "./journal.ts";
-import { type Completion, cancelName, type RunRecord } from "./layout.ts";
+import { type Journal, Lost } from "./journal.ts";
+import { type Completion, generationOf, type Reply, type RunRecord } from "./layout.ts";
 import { Mailbox } from "./mailbox.ts";
-import { Patches } from "./patches.ts";
+import { Recorder } from "./recorder.ts";
 import { Steps } from "./steps.ts";
+import { Talk } from "./talk.ts";
 
 /** Code that does not ask for what the history has gets so long, in case it awaits something outside of the context. */
 const patienceMs = 1000;
@@ -26,11 +29,15 @@ export class Execution {
   readonly #fresh: boolean;
   readonly #context: Context;
   readonly #commands = new Commands();
+  readonly #recorder: Recorder;
   readonly #answers: Answers;
   readonly #journal: Journal;
   readonly #mailbox: Mailbox;
   readonly #steps: Steps;
-  readonly #patches: Patches;
+  readonly #children: Children;
+  readonly #talk: Talk;
+  /** To queries, on their way. */
+  readonly #replies: { readonly message: string; readonly request: string; readonly reply: Reply }[] = [];
   readonly #cancelled = new AbortController();
   #started = false;
   #seq = 0;
@@ -45,6 +52,7 @@ export class Execution {
   #ended: RunRecord | undefined;
   #stopping = false;
   #gone = false;
+  readonly #left = new AbortController();
   readonly #bell = new Bell();
 
   constructor(host: Host, workflow: Workflow, loaded: Loaded) {
@@ -55,20 +63,30 @@ export class Execution {
     this.#record = record;
     this.#history = history;
     this.#fresh = fresh;
-    this.#at = record.started;
-    this.#journal = new Journal(host, loaded);
-    this.#answers = new Answers(host.engine.limits);
+    this.#at = record.renewed ?? record.started;
+    this.#recorder = new Recorder(host, loaded);
+    this.#answers = this.#recorder.answers;
+    this.#journal = this.#recorder.journal;
     this.#mailbox = new Mailbox(host.engine, id, messages);
-    this.#patches = new Patches(history);
     this.#steps = this.#toSteps();
-    this.#context = new Context({
-      info: { id, workflow: record.workflow, started: record.started },
+    this.#children = this.#toChildren();
+    this.#talk = this.#toTalk();
+    const generation = generationOf(record);
+    const asking = {
+      info: { id, workflow: record.workflow, started: record.started, generation },
       signal: this.#cancelled.signal,
+      workflows: host.workflows,
       now: () => this.#at,
-      ask: (kind, name, work, shielded) => this.#ask(kind, name, work, shielded),
+      ask: this.#ask.bind(this),
       // Code that has heard all that there is to hear is where no code has been before.
-      patched: (name) => this.#patches.has(name, this.#told === this.#history.length),
-    });
+      patched: (name: string) => this.#recorder.patches.has(name, this.#told === history.length),
+      handle: this.#talk.handle.bind(this.#talk),
+      log: (message: string, fields: LogMessage["fields"]) => {
+        if (logChannel.hasSubscribers && (this.#live || history.length === 0))
+          host.log({ id, workflow: workflow.name, at: this.#at, message, ...(fields && { fields }) });
+      },
+    };
+    this.#context = new Context(asking, record.attributes ?? {});
   }
 
   /** As it has ended here. */
@@ -92,6 +110,7 @@ export class Execution {
   /** Nothing that it still does counts. */
   abandon(reason: unknown): void {
     this.#gone = true;
+    this.#left.abort(reason);
     this.#commands.cut(reason);
     this.#answers.clear();
     this.#bell.ring();
@@ -127,17 +146,19 @@ export class Execution {
     await this.#replay();
     while (!this.#gone) {
       if (this.#stuck) return await this.#leave({ status: "stuck", error: toStored(this.#stuck) });
-      if (this.#outcome)
+      if (this.#outcome) {
+        // Whoever asked is not left without the answer that there is.
+        if (await this.#recordAnswers(() => false)) continue;
         return await this.#leave(await endingOf(this.#outcome, this.#workflow, this.#cancelled.signal.aborted));
+      }
       if (!this.#live) this.#goLive();
       if (this.#mailbox.isDirty) {
         this.#host.looked(this.#id);
-        await this.#mailbox.look();
+        await Promise.all([this.#journal.assertCurrent(), this.#mailbox.look()]);
       }
-      this.#giveMessages();
-      this.#boundHistory();
-      if (await this.#recordAnswers()) continue;
-      if (this.#stopping && this.#steps.running === 0) return "reload";
+      this.#talk.give();
+      if ((await this.#recordAnswers()) || (await this.#sendReply())) continue;
+      if (this.#stopping && this.#steps.running + this.#children.running === 0) return "reload";
       const departure = await this.#wait();
       if (departure) return departure;
     }
@@ -146,8 +167,9 @@ export class Execution {
 
   #toSteps(): Steps {
     const { user, gate } = this.#host;
+    const generation = generationOf(this.#record);
     return new Steps({
-      id: this.#id,
+      token: generation > 0 ? `${this.#id}+${generation}` : this.#id,
       user,
       gate,
       isWanted: (command) => !this.#gone && this.#commands.has(command),
@@ -162,6 +184,36 @@ export class Execution {
       },
       ended: () => this.#bell.ring(),
     });
+  }
+
+  #toChildren(): Children {
+    return new Children({
+      host: this.#host,
+      id: this.#id,
+      generation: generationOf(this.#record),
+      guard: (tx) => this.#journal.guard(tx),
+      failed: (command, error) => this.#answer(command, { error }),
+      lost: (error) => {
+        if (!(error instanceof Lost)) this.#host.trouble(error);
+        this.abandon(error);
+      },
+      ended: () => this.#bell.ring(),
+      signal: this.#left.signal,
+    });
+  }
+
+  #toTalk(): Talk {
+    const parts = {
+      generation: generationOf(this.#record),
+      mailbox: this.#mailbox,
+      commands: this.#commands,
+      answers: this.#answers,
+      answer: this.#answer.bind(this),
+      cancel: this.#cancel.bind(this),
+      reply: (message: string, request: string, reply: Reply) => void this.#replies.push({ message, request, reply }),
+      ring: () => this.#bell.ring(),
+    };
+    return new Talk(parts, this.#history);
   }
 
   #begin(): void {
@@ -180,28 +232,37 @@ export class Execution {
       return await this.#workflow.run(this.#context, this.#record.input);
     } catch (error) {
       this.#hasThrown = true;
+      if (error instanceof Continuation) throw error;
       await this.#context.compensate();
       throw error;
     }
   }
 
-  #ask(kind: Completion["kind"], name: string, work: Work, shielded: boolean): Promise<unknown> {
+  #ask(kind: Completion["kind"], name: string, asked: Work, shielded: boolean): Promise<unknown> {
     const seq = this.#seq++;
+    const work = "child" in asked ? this.#children.expect(asked.child, seq) : asked;
     if (!shielded && this.#cancelled.signal.aborted) return Promise.reject(this.#cancelled.signal.reason);
     if (!shielded && this.#hasThrown) return Promise.reject(new InvalidStateError("the workflow has thrown already"));
     return new Promise((resolve, reject) => {
       const command: Command = { seq, kind, name, shielded, work, resolve, reject, cut: undefined };
       this.#commands.add(command);
-      if (this.#live && isStep(command)) this.#steps.execute(command);
+      if (this.#live) this.#carryOut(command);
       this.#bell.ring();
     });
+  }
+
+  #carryOut(command: Command): void {
+    const { work } = command;
+    if (isStep(command)) this.#steps.execute(command);
+    else if (isChild(command)) this.#children.begin(command);
+    else if ("attributes" in work) this.#answer(command, { value: work.attributes });
   }
 
   async #replay(): Promise<void> {
     while (this.#told < this.#history.length && !this.#outcome && !this.#stuck) {
       const event = this.#history[this.#told] as Completion;
       if (event.kind !== "patch") {
-        if (event.kind !== "cancel" && !(await this.#isAskedFor(event))) break;
+        if (event.seq >= 0 && !(await this.#isAskedFor(event))) break;
         this.#told++;
         this.#tell(event, this.#commands.at(event.seq));
         await this.#quiet();
@@ -233,10 +294,8 @@ export class Execution {
     return false;
   }
 
-  #diverge({ seq, kind, name }: Completion, instead: string): void {
-    this.#stuck = new DivergenceError(
-      `the code of ${JSON.stringify(this.#record.workflow)} does not do what run ${JSON.stringify(this.#id)} has done: at command ${seq} its history has ${kind} ${JSON.stringify(name)}, but ${instead}; patched() keeps a change from runs that are older`,
-    );
+  #diverge(event: Completion, instead: string): void {
+    this.#stuck = divergence(this.#id, this.#workflow.name, event, instead);
   }
 
   /** Lets the code go as far as it can. */
@@ -246,8 +305,8 @@ export class Execution {
 
   #goLive(): void {
     this.#live = true;
-    this.#journal.expectTimer(this.#commands.earliest());
-    for (const command of this.#commands.steps()) this.#steps.execute(command);
+    this.#journal.expectTimer(this.#earliest());
+    for (const command of this.#commands.all()) this.#carryOut(command);
   }
 
   #tell(event: Completion, command: Command | undefined): void {
@@ -258,25 +317,11 @@ export class Execution {
       this.#commands.cancel(error);
       return;
     }
+    if (event.kind === "update" && !this.#talk.accept(event)) this.#diverge(event, "the code does not handle it");
     if (!command) return;
     this.#commands.delete(command);
-    if (event.error) command.reject(new StepFailedError(event.name, event.error));
-    else command.resolve(event.value);
-  }
-
-  /** To who waits for them, in the order of both. */
-  #giveMessages(): void {
-    this.#mailbox.give((message, { name, payload }) => {
-      if (name === cancelName) {
-        this.#cancel(String(payload), message);
-        return true;
-      }
-      const waiting = this.#commands
-        .all()
-        .find((command) => command.kind === "signal" && command.name === name && !this.#answers.has(command));
-      if (waiting) this.#answer(waiting, { value: payload }, { message });
-      return waiting !== undefined;
-    });
+    if (event.error) command.reject(new StepFailedError(event.name, event.error, event.kind));
+    else command.resolve(event.kind === "attributes" ? undefined : event.value);
   }
 
   #cancel(reason: string, message?: string): void {
@@ -284,46 +329,48 @@ export class Execution {
     this.#answers.add({ seq: -1, kind: "cancel", name: reason, at: 0 }, undefined, message ? { message } : {});
   }
 
-  /** What has become too long to be carried on ends, and is given as much again to clean up. */
-  #boundHistory(): void {
-    const { maxHistory } = this.#host;
-    const { length } = this.#journal;
-    if (length >= maxHistory)
-      this.#cancel(`it has a history of ${length} events, and may have ${maxHistory}: go on in a new run`);
-  }
-
-  #answer(
-    command: Command,
-    what: Pick<Completion, "value" | "error">,
-    more: Pick<Answer, "message" | "open" | "settle"> = {},
-  ): void {
+  #answer(command: Command, what: Pick<Completion, "value" | "error">, more: More = {}): void {
     const { seq, kind, name } = command;
     this.#answers.add({ seq, kind, name, at: 0, ...what }, command, more);
     this.#bell.ring();
   }
 
   /** Tells the code of what is in the history by then. False: there was nothing. */
-  async #recordAnswers(): Promise<boolean> {
-    const { mostEvents, length } = this.#journal;
-    const patches = this.#patches.fresh.slice(0, mostEvents);
-    const found = this.#answers.first((command) => this.#commands.has(command), mostEvents);
-    if (found.length === 0) return false;
-    // What the code has been told comes before what it is told then.
-    const answers = patches.length < this.#patches.fresh.length ? [] : found.slice(0, mostEvents - patches.length);
-    if (length + patches.length + answers.length > 2 * this.#host.maxHistory) {
-      this.#stuck = new StuckError(`it was cancelled for its long history, and has ${length} events by now`);
+  async #recordAnswers(isWanted = (command: Command) => this.#commands.has(command)): Promise<boolean> {
+    if (this.#recorder.isFull && !this.#outcome) {
+      this.#cancel(`it has a history of ${this.#journal.length} events, and may have ${this.#host.maxHistory}`);
+    }
+    try {
+      const recorded = await this.#recorder.record(isWanted, this.#at);
+      if (recorded && !this.#gone) await this.#tellAll(recorded.answers, recorded.at);
+      return recorded !== undefined;
+    } catch (error) {
+      if (!(error instanceof StuckError)) throw error;
+      this.#stuck = error;
       return true;
     }
-    const at = Math.max(this.#at, await this.#host.now());
-    const own = answers[0]?.open;
-    const refusal = await this.#journal.record(patches, answers, at, own);
-    if (this.#gone) return true;
-    this.#answers.remove(answers.length);
-    if (own) answers[0]?.settle?.(refusal);
-    if (refusal) return true;
-    this.#patches.recorded(patches.length);
-    await this.#tellAll(answers, at);
+  }
+
+  async #sendReply(): Promise<boolean> {
+    const [next] = this.#replies;
+    if (!next) return false;
+    const { message, request, reply } = next;
+    try {
+      await this.#journal.reply(message, request, reply);
+    } catch (error) {
+      if (!cannotBeKept(error)) throw error;
+      await this.#journal.reply(message, request, { error: toStored(error) });
+    }
+    this.#replies.shift();
     return true;
+  }
+
+  /** When something that it waits for is due. */
+  #earliest(): number | undefined {
+    const due = this.#commands.earliest();
+    const { deadline } = this.#record;
+    if (deadline === undefined || this.#cancelled.signal.aborted) return due;
+    return Math.min(deadline, due ?? deadline);
   }
 
   /** One by one: in between the code goes as far as it can, as it will in a replay. */
@@ -339,8 +386,8 @@ export class Execution {
   /** Until something happens; answers what has become due, or leaves memory. */
   async #wait(): Promise<Departure | undefined> {
     const { engine, parkAfter } = this.#host;
-    const due = this.#commands.earliest();
-    const isIdle = this.#steps.running === 0 && this.#commands.size > 0;
+    const due = this.#earliest();
+    const isIdle = this.#steps.running + this.#children.running === 0 && this.#commands.size > 0;
     if (this.#bell.isRung || (due === undefined && !isIdle)) {
       await this.#bell.rung();
       return undefined;
@@ -366,12 +413,13 @@ export class Execution {
 
   /** Answers the waits whose time has come. */
   #ripen(now: number): void {
+    if (now >= (this.#record.deadline ?? Number.POSITIVE_INFINITY)) this.#cancel("its deadline has passed");
     for (const command of this.#commands.due(now)) if (!this.#answers.has(command)) this.#answer(command, {});
   }
 
   /** Leaves memory, unless there is a message that the run does not know: what comes meanwhile makes the commit fail, or makes the run active again. */
   async #park(): Promise<Departure | undefined> {
-    const due = this.#commands.earliest();
+    const due = this.#earliest();
     const messages = await this.#mailbox.list();
     const isNew = messages.some(({ key }) => !this.#mailbox.knows(key[2] as string));
     if (isNew || !(await this.#journal.park(due, messages))) {
@@ -383,14 +431,16 @@ export class Execution {
   }
 
   async #leave(ending: Ending): Promise<Departure> {
-    const at = Math.max(this.#at, await this.#host.now());
+    const { engine, shardOf, now } = this.#host;
+    const guard = this.#journal.guard.bind(this.#journal);
+    const mayHaveChildren = this.#children.any && ending.status !== "stuck";
+    const close = mayHaveChildren ? () => closeChildren({ engine, shardOf, now, guard }, this.#id) : undefined;
     try {
-      const after = await this.#journal.end(ending, at);
+      const after = await this.#journal.end(ending, Math.max(this.#at, await now()), close);
       if (after.ended !== undefined) this.#ended = after;
-      return "ended";
+      return ending.status === "open" ? "renewed" : "ended";
     } catch (error) {
-      const cannotBeKept = isAshlarError(error, "LIMIT") || isAshlarError(error, "INVALID_ARGUMENT");
-      if (ending.status !== "completed" || !cannotBeKept) throw error;
+      if (!["completed", "open"].includes(ending.status) || !cannotBeKept(error)) throw error;
       return await this.#leave({ status: "failed", error: toStored(error) });
     }
   }

@@ -1,4 +1,6 @@
 import type { Engine, Transaction, Version } from "../../engine/index.ts";
+import type { LogMessage } from "./channels.ts";
+import type { Workflow } from "./contract.ts";
 import type { Gate } from "./gate.ts";
 import type { Completion, Message, RunRecord } from "./layout.ts";
 
@@ -9,6 +11,9 @@ export interface Host {
   /** The scope of the workflows. */
   readonly engine: Engine;
   readonly shard: number;
+  shardOf(id: string): number;
+  /** Those that this program knows. */
+  readonly workflows: ReadonlyMap<string, Workflow>;
   readonly gate: Gate;
   readonly parkAfter: number;
   readonly retention: number;
@@ -22,6 +27,8 @@ export interface Host {
   parked(due: number | undefined): void;
   /** Something went wrong; it is tried again. */
   trouble(error: unknown): void;
+  /** Tells whoever listens. */
+  log(told: Omit<LogMessage, "name">): void;
   /** All messages that had come by now are about to be read. */
   looked(id: string): void;
 }
@@ -37,5 +44,5 @@ export interface Loaded {
   readonly fresh: boolean;
 }
 
-/** Why a run has left memory: it has ended; it waits in the store; or the store is to be asked how it stands. */
-export type Departure = "ended" | "parked" | "reload";
+/** Why a run has left memory: it has ended; it waits in the store; it goes on anew; or the store is to be asked how it stands. */
+export type Departure = "ended" | "parked" | "renewed" | "reload";

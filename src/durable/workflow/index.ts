@@ -1,9 +1,12 @@
 /** Workflows: plain async functions that survive the processes that run them, kept on the engine. */
 
-export type { RunMessage, TroubleMessage } from "./channels.ts";
+export type { LogMessage, RunMessage, TroubleMessage } from "./channels.ts";
 export type {
+  Attributes,
+  ChildOptions,
   Definition,
   HistoryEvent,
+  Query,
   RetryPolicy,
   Run,
   RunInfo,
@@ -14,6 +17,7 @@ export type {
   StartOptions,
   StepContext,
   StepOptions,
+  Update,
   Workflow,
   WorkflowContext,
   Workflows,
@@ -21,6 +25,13 @@ export type {
   WorkflowWorker,
   WorkOptions,
 } from "./contract.ts";
-export { defineSignal, defineWorkflow } from "./definition.ts";
-export { CancelledError, DivergenceError, FatalError, StepFailedError, WorkflowFailedError } from "./errors.ts";
+export { defineQuery, defineSignal, defineUpdate, defineWorkflow } from "./definition.ts";
+export {
+  CancelledError,
+  DivergenceError,
+  FatalError,
+  RequestFailedError,
+  StepFailedError,
+  WorkflowFailedError,
+} from "./errors.ts";
 export { createWorkflows, openWorkflows } from "./workflows.ts";

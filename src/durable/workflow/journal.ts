@@ -1,15 +1,27 @@
 import { ConflictError, isAshlarError } from "../../core/index.ts";
 import type { Entry, OpenTransaction, Transaction, Version } from "../../engine/index.ts";
 import type { Answer } from "./answers.ts";
+import { writeAttributes } from "./attributes.ts";
+import type { Attributes } from "./contract.ts";
 import { type Ending, writeEnding } from "./endings.ts";
 import type { Host, Loaded } from "./host.ts";
-import { type Completion, keys, type Message, type RunRecord } from "./layout.ts";
+import { type Completion, generationOf, keys, type Message, type Reply, type RunRecord } from "./layout.ts";
 
 /** Of one commit, at most. */
 const mostEvents = 50;
 
+/** How long replies wait for those who asked: of a query, and of an update, which may be asked again. */
+const queryTtl = "1m";
+const updateTtl = "1h";
+
 /** The store has the run otherwise than it is here, or nobody knows how. */
 export class Lost extends Error {}
+
+/** The parent is forgotten. */
+class Orphan extends Error {}
+
+/** There is a child that has not been dealt with. */
+class Childful extends Error {}
 
 /** Why what a body has written was not committed. */
 export interface Refusal {
@@ -24,7 +36,9 @@ export class Journal {
   readonly #id: string;
   readonly #record: RunRecord;
   readonly #version: Version;
+  readonly #generation: number;
   #length: number;
+  #attributes: Attributes;
   /** When the run was in the store's timers last, if it was. */
   #timer: number | undefined;
   /** Events of one commit at most. */
@@ -37,16 +51,25 @@ export class Journal {
     this.#id = id;
     this.#record = record;
     this.#version = version;
+    this.#generation = generationOf(record);
     this.#length = history.length;
+    const latest = history.findLast(({ kind }) => kind === "attributes")?.value as Attributes | undefined;
+    this.#attributes = latest ?? record.attributes ?? {};
     const { operations } = host.engine.limits;
-    // Three operations each, beside those of guard and timer.
-    this.mostEvents = Math.min(mostEvents, Math.floor((operations - 10) / 3));
+    // Four operations each, beside those of guard and timer.
+    this.mostEvents = Math.min(mostEvents, Math.floor((operations - 10) / 4));
     this.mostMessages = operations - 10;
   }
 
   /** Events so far. */
   get length(): number {
     return this.#length;
+  }
+
+  /** Whoever ends, holds up or resets a run from outside makes it active. */
+  async assertCurrent(): Promise<void> {
+    const entry = await this.#host.engine.kv.get(keys.run(this.#id));
+    if (entry?.version !== this.#version) throw new Lost();
   }
 
   /** When it comes to life again from where its history ends, it may be among the timers with this time. */
@@ -64,13 +87,13 @@ export class Journal {
     const events: Completion[] = patches.map((name) => ({ seq: -1, kind: "patch", name, at }));
     for (const { event } of answers) events.push({ ...event, at });
     const write = (tx: Transaction): void => {
-      this.#guard(tx);
+      this.guard(tx);
       for (const [i, event] of events.entries()) {
-        const key = keys.history(this.#id, this.#length + i);
+        const key = keys.history(this.#id, this.#generation, this.#length + i);
         tx.check({ key, version: undefined }, { otherwise: () => new Lost() });
         tx.set(key, event);
       }
-      for (const { message } of answers) if (message !== undefined) tx.delete(keys.message(this.#id, message));
+      for (const answer of answers) this.#writeBesides(tx, answer);
       this.#dropTimer(tx);
     };
     if (own) {
@@ -83,7 +106,18 @@ export class Journal {
     }
     this.#length += events.length;
     this.#timer = undefined;
+    for (const { event } of answers) if (event.kind === "attributes") this.#attributes = event.value as Attributes;
     return undefined;
+  }
+
+  /** To a query: nothing of it stays. */
+  async reply(message: string, request: string, reply: Reply): Promise<void> {
+    await using open = this.#host.engine.begin();
+    const { tx } = open;
+    this.guard(tx);
+    tx.delete(keys.message(this.#id, message));
+    tx.set(keys.reply(this.#id, request), reply, { ttl: queryTtl });
+    if (!(await open.commit())) throw new Lost();
   }
 
   /** Leaves the run to the store, until `due`, or until there is a message besides these. False: there is one already. */
@@ -91,7 +125,7 @@ export class Journal {
     const { engine, shard } = this.#host;
     await using open = engine.begin();
     const { tx } = open;
-    this.#guard(tx);
+    this.guard(tx);
     const range = { prefix: ["signal", this.#id] };
     tx.check({ range, entries: messages.map(({ key, version }) => ({ key, version })) });
     tx.delete(keys.active(shard, this.#id));
@@ -101,18 +135,47 @@ export class Journal {
   }
 
   /**
+   * @param close deals with the run's children, of which there may be some
    * @returns the record of the run from now on
    * @throws InvalidArgumentError LimitError the result cannot be stored
    */
-  async end(ending: Ending, ended: number): Promise<RunRecord> {
-    const { engine, shard, retention } = this.#host;
-    await using open = engine.begin();
+  async end(ending: Ending, ended: number, close: (() => Promise<void>) | undefined): Promise<RunRecord> {
+    let parent = this.#record.parent !== undefined;
+    for (;;) {
+      await close?.();
+      try {
+        return await this.#end({ ending, ended, parent }, close !== undefined);
+      } catch (error) {
+        if (error instanceof Orphan) parent = false;
+        // One that was on its way when the others were dealt with.
+        else if (!(error instanceof Childful)) throw error;
+      }
+    }
+  }
+
+  async #end(
+    how: { readonly ending: Ending; readonly ended: number; readonly parent: boolean },
+    childless: boolean,
+  ): Promise<RunRecord> {
+    await using open = this.#host.engine.begin();
     const { tx } = open;
-    this.#guard(tx);
+    this.guard(tx);
     this.#dropTimer(tx);
-    const after = writeEnding(tx, this.#id, { record: this.#record, shard, ended, retention }, ending);
+    const { parent } = this.#record;
+    if (how.parent && parent) tx.check({ key: keys.run(parent.id), present: true }, { otherwise: () => new Orphan() });
+    const children = { range: { prefix: ["child", this.#id] }, entries: [] };
+    if (childless) tx.check(children, { otherwise: () => new Childful() });
+    const record = how.ending.status === "open" ? { ...this.#record, attributes: this.#attributes } : this.#record;
+    const after = writeEnding(tx, this.#id, record, this.#host, how);
     if (!(await open.commit())) throw new Lost();
     return after;
+  }
+
+  #writeBesides(tx: Transaction, { event, message, child, reply }: Answer): void {
+    if (message !== undefined) tx.delete(keys.message(this.#id, message));
+    if (child !== undefined) tx.delete(keys.child(this.#id, child));
+    if (reply) tx.set(keys.reply(this.#id, reply.request), reply.reply, { ttl: updateTtl });
+    if (event.kind === "attributes") writeAttributes(tx, this.#id, this.#attributes, event.value as Attributes);
   }
 
   async #commitOwn(open: OpenTransaction, write: (tx: Transaction) => void): Promise<Refusal | undefined> {
@@ -130,7 +193,8 @@ export class Journal {
     }
   }
 
-  #guard(tx: Transaction): void {
+  /** Makes a commit hold only for the owner of the run as it is here. */
+  guard(tx: Transaction): void {
     this.#host.guard(tx);
     tx.check({ key: keys.run(this.#id), version: this.#version }, { otherwise: () => new Lost() });
   }

@@ -1,20 +1,20 @@
 import { patiently } from "../../coordination/lease/index.ts";
 import type { OwnedShard } from "../../coordination/shard-map/index.ts";
 import { fullJitter, isAshlarError, type Key, sleep, type Timer } from "../../core/index.ts";
-import type { Engine, Version } from "../../engine/index.ts";
+import type { Engine, Entry, Version } from "../../engine/index.ts";
 import * as channels from "./channels.ts";
+import { closeChildren } from "./children.ts";
 import type { Workflow } from "./contract.ts";
 import type { EndingsHere } from "./endings-here.ts";
 import { Execution } from "./execution.ts";
+import { forget } from "./forgetting.ts";
 import type { Gate } from "./gate.ts";
-import type { Departure, Host } from "./host.ts";
-import { type Completion, keys, type Message, type RunRecord } from "./layout.ts";
+import type { Departure, Host, Loaded } from "./host.ts";
+import { type Completion, generationOf, keys, type Message, type RunRecord } from "./layout.ts";
 import type { Settings } from "./options.ts";
 
-/** Runs whose time has come, or that have ended and are forgotten, in one commit. */
+/** Runs whose time has come, in one commit. */
 const page = 50;
-/** What has ended is looked for again after so many milliseconds. */
-const forgetEvery = 60_000;
 /** Runs of workflows that this program does not know are looked at again after so many milliseconds. */
 const unknownAgainMs = 5000;
 
@@ -23,6 +23,7 @@ export interface OwnerParts {
   readonly engine: Engine;
   readonly settings: Settings;
   readonly workflows: ReadonlyMap<string, Workflow>;
+  readonly shardOf: (id: string) => number;
   /** Bodies of steps. */
   readonly gate: Gate;
   /** Runs in memory. */
@@ -53,8 +54,10 @@ export class ShardOwner {
   constructor(parts: OwnerParts, owned: OwnedShard) {
     this.#parts = parts;
     this.#owned = owned;
-    const { user, engine, gate, now, settings } = parts;
+    const { user, engine, gate, now, settings, workflows, shardOf } = parts;
     this.#host = {
+      workflows,
+      shardOf,
       user,
       engine,
       gate,
@@ -64,6 +67,7 @@ export class ShardOwner {
       retention: settings.retention,
       maxHistory: settings.maxHistory,
       trouble: (error) => this.#tellTrouble(error),
+      log: (told) => channels.log.publish({ name: settings.name, ...told } satisfies channels.LogMessage),
       guard: (tx) => owned.guard(tx),
       parked: (due) => this.#expect(due),
       looked: (id) => this.#again.delete(id),
@@ -81,7 +85,9 @@ export class ShardOwner {
   async run(): Promise<void> {
     const { engine } = this.#parts;
     const { signal } = this.#end;
-    void this.#forget();
+    const { now } = this.#parts;
+    const guard = this.#host.guard;
+    void forget({ engine, shard: this.#owned.shard, now, guard, trouble: this.#host.trouble }, signal);
     for (let failures = 0; !signal.aborted; failures++) {
       try {
         await patiently(engine, () => this.#retryStuck(), signal);
@@ -174,6 +180,7 @@ export class ShardOwner {
           departure = "reload";
         }
         given = undefined;
+        if (departure === "renewed") continue;
         if (departure !== "reload" && !this.#again.delete(id)) return;
         if (departure !== "reload") continue;
         const pause = fullJitter(engine.runtime, failures++, { base: 5, cap: 1000 });
@@ -198,7 +205,7 @@ export class ShardOwner {
     const loaded = fresh
       ? { id, ...fresh, history: [], messages: new Map<string, Message>(), fresh: true }
       : await this.#load(id);
-    if (loaded === undefined) return "ended";
+    if (typeof loaded === "string") return loaded;
     const workflow = workflows.get(loaded.record.workflow);
     if (!workflow) return this.#unknown(id);
     if (this.#stopping) return "reload";
@@ -214,44 +221,41 @@ export class ShardOwner {
     return departure;
   }
 
-  /** `undefined`: it does not want an owner. */
-  async #load(id: string) {
+  /** Or what became of one that does not want an owner. */
+  async #load(id: string): Promise<Loaded | Departure> {
     const { kv } = this.#parts.engine;
     const entry = await kv.get<RunRecord>(keys.run(id));
-    if (entry?.value.status !== "open") {
-      await this.#dismiss(id, entry?.value);
-      return undefined;
-    }
+    if (entry?.value.status !== "open") return await this.#dismiss(id, entry);
+    const { value: record, version } = entry;
     const history: Completion[] = [];
-    for await (const { value } of kv.list<Completion>({ prefix: ["history", id] })) history.push(value);
+    for await (const { value } of kv.list<Completion>({ prefix: ["history", id, generationOf(record)] }))
+      history.push(value);
     const messages = new Map<string, Message>();
     for await (const { key, value } of kv.list<Message>({ prefix: ["signal", id] }))
       messages.set(key[2] as string, value);
-    return { id, record: entry.value, version: entry.version, history, messages, fresh: false };
+    return { id, record, version, history, messages, fresh: false };
   }
 
-  /** It wants no owner: it has ended, maybe from outside. */
-  async #dismiss(id: string, record: RunRecord | undefined): Promise<void> {
-    const { engine, settings } = this.#parts;
+  /** It has ended, maybe from outside, or is held up; unless that has changed since. */
+  async #dismiss(id: string, entry: Entry<RunRecord> | undefined): Promise<Departure> {
+    const { engine, settings, shardOf, now } = this.#parts;
     const { shard } = this.#owned;
+    const guard = this.#host.guard;
+    // Whoever ended it from outside has left the rest to its owner.
+    if (entry?.value.status === "terminated") await closeChildren({ engine, shardOf, now, guard }, id);
     await using open = engine.begin();
-    this.#owned.guard(open.tx);
-    open.tx.delete(keys.active(shard, id));
-    if (record?.ended !== undefined) open.tx.set(keys.ended(shard, record.ended + settings.retention, id), true);
-    await open.commit();
+    const { tx } = open;
+    guard(tx);
+    tx.check({ key: keys.run(id), version: entry?.version });
+    tx.delete(keys.active(shard, id));
+    if (entry?.value.ended !== undefined) tx.set(keys.ended(shard, entry.value.ended + settings.retention, id), true);
+    return (await open.commit()) ? "ended" : "reload";
   }
 
   /** Of a workflow that this program does not know: the next owner may. */
   #unknown(id: string): Departure {
     this.#parts.engine.runtime.timers.after(unknownAgainMs, () => this.#rouse(id), { ref: false });
     return "parked";
-  }
-
-  async #commit(deleted: readonly Key[]): Promise<void> {
-    await using open = this.#parts.engine.begin();
-    this.#owned.guard(open.tx);
-    for (const key of deleted) open.tx.delete(key);
-    await open.commit();
   }
 
   async #retryStuck(): Promise<void> {
@@ -316,46 +320,6 @@ export class ShardOwner {
       );
       return;
     }
-  }
-
-  /** Runs that ended long ago, once in a while. */
-  async #forget(): Promise<void> {
-    const { engine, now } = this.#parts;
-    const { shard } = this.#owned;
-    const { signal } = this.#end;
-    while (!signal.aborted) {
-      try {
-        const at = await now();
-        const ended = await Array.fromAsync(engine.kv.list({ prefix: ["ended", shard] }, { limit: page }));
-        const due = ended.filter(({ key }) => (key[2] as number) <= at);
-        for (const { key } of due) await this.#forgetRun(key, key[3] as string);
-        if (due.length === page) continue;
-      } catch (error) {
-        if (isAshlarError(error, "CLOSED")) return;
-        if (!signal.aborted) this.#tellTrouble(error);
-      }
-      await sleep(engine.runtime, forgetEvery, { signal, ref: false }).catch(() => {});
-    }
-  }
-
-  /** The record last: what is left when this is cut short is found again. A mark that is older than the end of the run is of an earlier run of this name. */
-  async #forgetRun(mark: Key, id: string): Promise<void> {
-    const { engine } = this.#parts;
-    const record = await engine.kv.get<RunRecord>(keys.run(id));
-    const { ended } = record?.value ?? {};
-    if (ended === undefined || ended > (mark[2] as number)) return await this.#commit([mark]);
-    const most = Math.min(500, engine.limits.operations - 10);
-    for (const prefix of [
-      ["history", id],
-      ["signal", id],
-    ]) {
-      for (;;) {
-        const entries = await Array.fromAsync(engine.kv.list({ prefix }, { limit: most }));
-        if (entries.length === 0) break;
-        await this.#commit(entries.map(({ key }) => key));
-      }
-    }
-    await this.#commit([keys.run(id), mark]);
   }
 
   #tellRun(channel: typeof channels.loaded, record: RunRecord, id: string, departure?: Departure): void {

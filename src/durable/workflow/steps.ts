@@ -7,7 +7,8 @@ import type { Gate } from "./gate.ts";
 import type { Refusal } from "./journal.ts";
 
 export interface StepsParts {
-  readonly id: string;
+  /** What tokens begin with. */
+  readonly token: string;
   readonly user: Engine;
   readonly gate: Gate;
   /** Whether the code still waits for it, here. */
@@ -79,7 +80,7 @@ export class Steps {
 
   /** `undefined`: it is over. */
   async #attempt(command: StepCommand, attempt: number): Promise<Refusal | undefined> {
-    const { id, user, gate, isWanted, done } = this.#parts;
+    const { user, gate, isWanted, done } = this.#parts;
     const { seq, name, work } = command;
     const entered = gate.enter();
     if (entered) await entered;
@@ -88,7 +89,7 @@ export class Steps {
     try {
       if (!this.#goesOn(command)) return undefined;
       command.cut = (reason) => one.cut(reason);
-      const token = `${id}/${seq}/${name}`;
+      const token = `${this.#parts.token}/${seq}/${name}`;
       const value = await one.run(work.body, { token, attempt, timeout: work.settings.timeout });
       if (!isWanted(command)) return undefined;
       verdict = done(command, value, one.open);

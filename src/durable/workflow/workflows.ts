@@ -1,26 +1,23 @@
-import { leasesOf, patiently } from "../../coordination/lease/index.ts";
+import { leasesOf } from "../../coordination/lease/index.ts";
 import { createShardMap, type ShardMap } from "../../coordination/shard-map/index.ts";
 import {
   createIds,
-  decodeValue,
-  encodeValue,
   type Ids,
   InvalidStateError,
   invalidArgument,
-  limitExceeded,
   refuseUnknown,
-  throwIfAborted,
+  toMilliseconds,
   validate,
 } from "../../core/index.ts";
 import type { Engine, Transaction, Version } from "../../engine/index.ts";
+import { assertAttributes, writeAttributes } from "./attributes.ts";
 import * as channels from "./channels.ts";
 import type {
+  Attributes,
   Definition,
-  HistoryEvent,
   Run,
   RunInfo,
   RunStatus,
-  Signal,
   StartOptions,
   Workflow,
   Workflows,
@@ -30,11 +27,14 @@ import type {
 } from "./contract.ts";
 import { text } from "./definition.ts";
 import { EndingsHere } from "./endings-here.ts";
-import { type StoredError, WorkflowFailedError } from "./errors.ts";
-import { cancelName, keys, type Message, type RunRecord } from "./layout.ts";
+import { keys, type RunRecord } from "./layout.ts";
 import { type Settings, toSettings, toWorkSettings } from "./options.ts";
-import { reopen } from "./shard-owner.ts";
+import { EngineRun, infoOf, type RunParts } from "./run.ts";
+import { assertFits } from "./sizes.ts";
 import { GroupWorker } from "./worker.ts";
+
+/** Runs of one read of a list. */
+const listed = 40;
 
 /**
  * Workflows that are carried out by whichever processes `work` for them.
@@ -89,17 +89,26 @@ class EngineWorkflows implements Workflows {
   }
 
   async start<I, O>(workflow: Workflow<I, O>, input: I, options: StartOptions = {}): Promise<Run<O>> {
-    refuseUnknown(options, ["id", "tx"]);
-    const { id = this.#ids.next(), tx } = options;
+    refuseUnknown(options, ["id", "tx", "attributes", "memo", "deadline"]);
+    const { id = this.#ids.next(), tx, attributes = {}, memo } = options;
     text(id, "id");
+    assertAttributes(attributes, "attributes");
+    const limit = options.deadline === undefined ? undefined : toMilliseconds(options.deadline, "deadline", { min: 1 });
     if (this.#known.get(workflow?.name) !== (workflow as unknown as Workflow))
       throw invalidArgument("workflow", workflow?.name, `one of these: ${[...this.#known.keys()].join(", ")}`);
     const checked = workflow.input ? await validate(workflow.input, input, "input") : input;
-    assertFits(this.#engine, checked, "input");
+    assertFits(this.#engine, [checked, memo], memo === undefined ? "input" : "input and memo");
     await this.#assertShards();
     const started = await leasesOf(this.#user).now();
-    const begun = { workflow: workflow.name, started, status: "open" } as const;
-    const record: RunRecord = checked === undefined ? begun : { ...begun, input: checked };
+    const record: RunRecord = {
+      workflow: workflow.name,
+      started,
+      status: "open",
+      ...(checked !== undefined && { input: checked }),
+      ...(memo !== undefined && { memo }),
+      ...(limit !== undefined && { deadline: started + limit }),
+      ...(Object.keys(attributes).length > 0 && { attributes }),
+    };
     if (tx) await this.#startWithin(this.#engine.join(tx), id, record);
     else await this.#startAlone(id, record);
     if (channels.started.hasSubscribers)
@@ -117,16 +126,40 @@ class EngineWorkflows implements Workflows {
   }
 
   async *list(
-    options: { readonly status?: RunStatus; readonly workflow?: string; readonly signal?: AbortSignal } = {},
+    options: {
+      readonly status?: RunStatus;
+      readonly workflow?: string;
+      readonly attributes?: Attributes;
+      readonly signal?: AbortSignal;
+    } = {},
   ): AsyncIterableIterator<RunInfo> {
-    refuseUnknown(options, ["status", "workflow", "signal"]);
-    const { status, workflow, signal } = options;
-    const runs = this.#engine.kv.list<RunRecord>({ prefix: ["run"] }, signal ? { signal } : {});
-    for await (const { key, value } of runs) {
-      if (status !== undefined && value.status !== status) continue;
-      if (workflow !== undefined && value.workflow !== workflow) continue;
-      yield { id: key[1] as string, ...value };
+    refuseUnknown(options, ["status", "workflow", "attributes", "signal"]);
+    const { status, workflow, attributes = {}, signal } = options;
+    assertAttributes(attributes, "attributes");
+    const isWanted = (run: RunInfo): boolean =>
+      (status === undefined || run.status === status) &&
+      (workflow === undefined || run.workflow === workflow) &&
+      Object.entries(attributes).every(([name, value]) => run.attributes?.[name] === value);
+    let ids: string[] = [];
+    const [first] = Object.entries(attributes);
+    const prefix = first ? ["by", ...first] : ["run"];
+    for await (const { key } of this.#engine.kv.list({ prefix }, signal ? { signal } : {})) {
+      ids.push(key.at(-1) as string);
+      if (ids.length < listed) continue;
+      yield* (await this.#infos(ids, signal)).filter(isWanted);
+      ids = [];
     }
+    yield* (await this.#infos(ids, signal)).filter(isWanted);
+  }
+
+  async #infos(ids: readonly string[], signal: AbortSignal | undefined): Promise<RunInfo[]> {
+    if (ids.length === 0) return [];
+    const wanted = ids.flatMap((id) => [keys.run(id), keys.attributes(id)]);
+    const found = await this.#engine.kv.getMany(wanted, signal ? { signal } : {});
+    return ids.flatMap((id, i) => {
+      const record = found[2 * i]?.value as RunRecord | undefined;
+      return record ? [infoOf(id, record, found[2 * i + 1]?.value as Attributes | undefined)] : [];
+    });
   }
 
   work(options: WorkOptions = {}): WorkflowWorker {
@@ -136,6 +169,7 @@ class EngineWorkflows implements Workflows {
       engine: this.#engine,
       settings: this.#settings,
       workflows: this.#known,
+      shardOf: (id: string) => this.#map.shardOf(id),
       now: () => leasesOf(this.#user).now(),
       endings: this.#endings,
     };
@@ -167,6 +201,7 @@ class EngineWorkflows implements Workflows {
     return {
       engine: this.#engine,
       ids: this.#ids,
+      retention: this.#settings.retention,
       shardOf: (id) => this.#map.shardOf(id),
       ready,
       endings: this.#endings,
@@ -180,6 +215,7 @@ class EngineWorkflows implements Workflows {
       return;
     }
     tx.set(keys.run(id), record);
+    if (record.attributes) writeAttributes(tx, id, {}, record.attributes);
     tx.set(keys.active(this.#map.shardOf(id), id), true);
   }
 
@@ -189,6 +225,7 @@ class EngineWorkflows implements Workflows {
     const { tx } = open;
     tx.check({ key: keys.run(id), version: undefined });
     tx.set(keys.run(id), record);
+    if (record.attributes) writeAttributes(tx, id, {}, record.attributes);
     tx.set(keys.active(shard, id), true);
     if (!(await open.commit())) {
       const there = await this.#engine.kv.get<RunRecord>(keys.run(id));
@@ -200,137 +237,9 @@ class EngineWorkflows implements Workflows {
   }
 }
 
-/** Records hold more than what they are given. */
-function assertFits({ limits }: Engine, value: unknown, name: string): void {
-  const bytes = value === undefined ? 0 : encodeValue(value, name).length;
-  const most = Math.floor(limits.valueBytes / 2);
-  if (bytes > most) throw limitExceeded(name, bytes, most, "bytes encoded");
-}
-
 function assertSame(id: string, there: RunRecord, { workflow }: RunRecord): void {
   if (there.workflow !== workflow)
     throw new InvalidStateError(
       `there is a run ${JSON.stringify(id)} already, of ${JSON.stringify(there.workflow)}, not of ${JSON.stringify(workflow)}`,
     );
-}
-
-interface RunParts {
-  readonly engine: Engine;
-  readonly ids: Ids;
-  readonly shardOf: (id: string) => number;
-  /** @throws InvalidStateError runs are spread over another number of shards */
-  readonly ready: () => Promise<void>;
-  readonly endings: EndingsHere;
-}
-
-class EngineRun<O> implements Run<O> {
-  readonly id: string;
-  readonly #parts: RunParts;
-
-  constructor(parts: RunParts, id: string) {
-    this.#parts = parts;
-    this.id = id;
-  }
-
-  async signal<P>(signal: Signal<P>, payload: P, options: { readonly tx?: Transaction } = {}): Promise<void> {
-    refuseUnknown(options, ["tx"]);
-    text(signal?.name, "signal.name");
-    const checked = signal.schema ? await validate(signal.schema, payload, "payload") : payload;
-    assertFits(this.#parts.engine, checked, "payload");
-    await this.#parts.ready();
-    const message: Message = { name: signal.name, ...(checked !== undefined && { payload: checked }) };
-    const id = this.#parts.ids.next();
-    const send = async (tx: Transaction): Promise<void> => {
-      const record = await tx.get<RunRecord>(keys.run(this.id));
-      if (record?.status !== "open" && record?.status !== "stuck")
-        throw new InvalidStateError(
-          `run ${JSON.stringify(this.id)} ${record ? `is ${record.status}` : "does not exist"}: it hears no signals`,
-        );
-      this.#send(tx, id, message, record);
-    };
-    if (options.tx) await send(this.#parts.engine.join(options.tx));
-    else await this.#parts.engine.transact(send);
-  }
-
-  async cancel(reason = "cancelled"): Promise<void> {
-    if (typeof reason !== "string") throw invalidArgument("reason", reason, "a text");
-    await this.#parts.ready();
-    const id = this.#parts.ids.next();
-    await this.#parts.engine.transact(async (tx) => {
-      const record = await tx.get<RunRecord>(keys.run(this.id));
-      if (record?.status === "open" || record?.status === "stuck")
-        this.#send(tx, id, { name: cancelName, payload: reason.slice(0, 1000) }, record);
-    });
-  }
-
-  async terminate(reason = "terminated"): Promise<boolean> {
-    if (typeof reason !== "string") throw invalidArgument("reason", reason, "a text");
-    const { engine, shardOf, ready } = this.#parts;
-    await ready();
-    const shard = shardOf(this.id);
-    const now = await leasesOf(engine).now();
-    return await engine.transact(async (tx) => {
-      const record = await tx.get<RunRecord>(keys.run(this.id));
-      if (record?.status !== "open" && record?.status !== "stuck") return false;
-      const error: StoredError = { name: "Terminated", message: reason.slice(0, 1000) };
-      tx.set(keys.run(this.id), { ...record, status: "terminated", error, ended: now } satisfies RunRecord);
-      tx.delete(keys.stuck(shard, this.id));
-      // Its owner finds that it has ended, and puts it among those to be forgotten.
-      tx.set(keys.active(shard, this.id), true);
-      return true;
-    });
-  }
-
-  async retry(): Promise<boolean> {
-    const { engine, shardOf, ready } = this.#parts;
-    await ready();
-    const shard = shardOf(this.id);
-    return await engine.transact(async (tx) => {
-      const record = await tx.get<RunRecord>(keys.run(this.id));
-      if (record?.status !== "stuck") return false;
-      tx.delete(keys.stuck(shard, this.id));
-      reopen(tx, shard, this.id, record);
-      return true;
-    });
-  }
-
-  async result(options: { readonly signal?: AbortSignal } = {}): Promise<O> {
-    refuseUnknown(options, ["signal"]);
-    const { engine } = this.#parts;
-    throwIfAborted(options.signal);
-    const here = await this.#parts.endings.ending(this.id, options.signal);
-    // What the store has, not what the workflow's code may still hold.
-    if (here) return this.#resultOf(decodeValue(encodeValue(here)) as RunRecord);
-    const signal = options.signal ?? new AbortController().signal;
-    const wait = async (): Promise<RunRecord> => {
-      for await (const [change] of engine.kv.watch<RunRecord>({ key: keys.run(this.id) }, { signal })) {
-        if (change === undefined || change.deleted)
-          throw new InvalidStateError(`there is no run ${JSON.stringify(this.id)}`);
-        if (change.value.status !== "open" && change.value.status !== "stuck") return change.value;
-      }
-      throw signal.reason;
-    };
-    return this.#resultOf(await patiently(engine, wait, signal));
-  }
-
-  #resultOf(record: RunRecord): O {
-    if (record.status === "completed") return record.result as O;
-    throw new WorkflowFailedError(this.id, record.status, record.error);
-  }
-
-  async info(): Promise<RunInfo<O> | undefined> {
-    const entry = await this.#parts.engine.kv.get<RunRecord>(keys.run(this.id));
-    return entry && ({ id: this.id, ...entry.value } as RunInfo<O>);
-  }
-
-  async history(): Promise<readonly HistoryEvent[]> {
-    const entries = this.#parts.engine.kv.list<HistoryEvent>({ prefix: ["history", this.id] });
-    return (await Array.fromAsync(entries)).map(({ value }) => value);
-  }
-
-  /** A run that is stuck hears of it when it is tried again. */
-  #send(tx: Transaction, id: string, message: Message, { status }: RunRecord): void {
-    tx.set(keys.message(this.id, id), message);
-    if (status === "open") tx.set(keys.active(this.#parts.shardOf(this.id), this.id), true);
-  }
 }

@@ -6,3 +6,7 @@ import { workflow } from "./workflow.sim.ts";
 test("steps take effect once, messages come in order, sagas leave nothing half done, under all faults that apply", async () => {
   await assertHolds(workflow, { seeds: 15 });
 });
+
+test("a child that is on its way into the store when its parent ends is dealt with like the others (seed 16)", async () => {
+  await assertHolds(workflow, { from: 16, seeds: 1 });
+});

@@ -5,15 +5,17 @@ import type { Scenario, SimulatedClient, SimulatedNode, World } from "../../../s
 import {
   createWorkflows,
   defineSignal,
+  defineUpdate,
   defineWorkflow,
   FatalError,
   type StepContext,
+  type Workflow,
   type WorkflowContext,
   type Workflows,
 } from "../index.ts";
 
 /**
- * Clients begin runs of several kinds, send them messages, and cancel some; workers carry them on. Steps fail, take long, and write; workers come and go, die, stand still beyond the time to live of their
+ * Clients begin runs of several kinds, some with children, some that go on anew, send them messages and updates, and cancel some; workers carry them on. Steps fail, take long, and write; workers come and go, die, stand still beyond the time to live of their
  * lease, or are cut off.
  *
  * Invariants: what a step writes through `tx` takes effect once at most; whatever the number of its attempts and owners, a step has one token. Afterwards every run has ended; of one that completed every step
@@ -35,7 +37,7 @@ export const workflow: Scenario = {
   },
 };
 
-type Kind = "branches" | "nap" | "saga" | "talk";
+type Kind = "branches" | "nap" | "saga" | "talk" | "family" | "loop";
 
 interface Order {
   readonly name: string;
@@ -48,6 +50,8 @@ interface Book {
   readonly runs: Map<string, Order>;
   /** Of a run, what was surely sent, in this order. */
   readonly words: Map<string, string[]>;
+  /** Steps of updates that were surely carried out. */
+  readonly shouts: Set<string>;
   readonly cancelled: Set<string>;
   readonly tokens: Map<string, Set<string>>;
 }
@@ -55,9 +59,17 @@ interface Book {
 const bookOf = ({ state }: Pick<World, "state">) => state.get("book") as Book;
 
 const Word = defineSignal<string>("word");
+const Shout = defineUpdate<string, string>("shout");
+const rounds = 3;
 
 function setup({ state }: World): void {
-  state.set("book", { runs: new Map(), words: new Map(), cancelled: new Set(), tokens: new Map() } satisfies Book);
+  state.set("book", {
+    runs: new Map(),
+    words: new Map(),
+    shouts: new Set(),
+    cancelled: new Set(),
+    tokens: new Map(),
+  } satisfies Book);
 }
 
 const retry = { attempts: 1000, base: 20, cap: 500 };
@@ -82,7 +94,24 @@ function open(engine: Engine, process: { readonly node: SimulatedNode } | undefi
       return await node.engine.now();
     };
   const run = async (ctx: WorkflowContext, order: Order): Promise<unknown> => {
-    if (order.kind === "talk") return await listen(ctx);
+    if (order.kind === "talk") {
+      ctx.handle(Shout, async (word) => {
+        await ctx.step(word, body(order, word), { retry });
+        return word.toUpperCase();
+      });
+      return await listen(ctx);
+    }
+    if (order.kind === "family") {
+      const child = (kind: Kind) =>
+        ctx.child(deal, { ...order, name: `${order.name}-${kind}`, kind }, { id: `${order.name}-${kind}` });
+      return (await Promise.allSettled([child("nap"), child("saga"), child("loop")])).map(({ status }) => status);
+    }
+    if (order.kind === "loop") {
+      const round = `round ${ctx.info.generation}`;
+      await ctx.step(round, body(order, round), { retry });
+      if (ctx.info.generation < rounds - 1) ctx.continueAsNew(order);
+      return round;
+    }
     if (order.kind === "nap") {
       const lay = await ctx.step("lie down", body(order, "lie down"), { retry });
       await ctx.sleep(order.ms);
@@ -110,7 +139,7 @@ function open(engine: Engine, process: { readonly node: SimulatedNode } | undefi
     else for (const step of steps) await book(step);
     return "booked";
   };
-  const deal = defineWorkflow("deal", run);
+  const deal: Workflow<Order> = defineWorkflow("deal", run);
   return { deal, workflows: createWorkflows(engine, [deal], options) };
 }
 
@@ -152,7 +181,7 @@ async function operation(client: SimulatedClient): Promise<void> {
   }
   const number = (state.get("number") as number | undefined) ?? 0;
   state.set("number", number + 1);
-  const kinds: readonly Kind[] = ["branches", "nap", "saga", "saga", "talk"];
+  const kinds: readonly Kind[] = ["branches", "nap", "saga", "saga", "talk", "talk", "family", "loop"];
   const order: Order = {
     name: `${String(number).padStart(3, "0")}-${client.name}`,
     kind: kinds[Math.floor(random.next() * kinds.length)] as Kind,
@@ -185,12 +214,28 @@ async function talk(client: SimulatedClient, workflows: Workflows, name: string)
       } catch (error) {
         if (isAshlarError(error, "INVALID_STATE")) throw error;
       }
+      if (random.next() < 0.3) await shout(client, workflows, name, `shout ${i}`);
       if (random.next() < 0.5) await sleep(client.runtime, random.next() * 1000);
     }
     await surely(client, () => run.signal(Word, "end"));
   } catch (error) {
     // Cancelled, or heard the end that nobody knew had come.
     if (!isAshlarError(error, "INVALID_STATE")) throw error;
+  }
+}
+
+/** Whoever has an answer knows that it was done. */
+async function shout(client: SimulatedClient, workflows: Workflows, name: string, word: string): Promise<void> {
+  const late = new AbortController();
+  const timer = client.runtime.timers.after(5000, () => late.abort(new Error("it takes too long")));
+  try {
+    const answer = await workflows.run(name).update(Shout, word, { signal: late.signal });
+    assert.equal(answer, word.toUpperCase());
+    bookOf(client).shouts.add(`${name} ${word}`);
+  } catch (error) {
+    if (!late.signal.aborted && !isAshlarError(error)) throw error;
+  } finally {
+    timer.cancel();
   }
 }
 
@@ -218,7 +263,12 @@ async function oneToken(world: World): Promise<void> {
 async function allEnded(world: World): Promise<boolean> {
   const { engine } = world;
   const { workflows } = open(engine, undefined);
-  const { runs, words, cancelled } = bookOf(world);
+  const { runs, words, shouts, cancelled } = bookOf(world);
+  const effects = new Set<string>();
+  for await (const { key } of engine.kv.list({ prefix: ["effect"] })) effects.add(`${key[1]} ${key[2]}`);
+  for (const each of shouts) assert.ok(effects.has(each), `${each} was answered, and not done`);
+  for await (const { id, status, error } of workflows.list())
+    assert.ok(status !== "open" && status !== "stuck", `${id} is ${status}: ${error?.message ?? ""}`);
   for (const [name, order] of runs) {
     const info = await workflows.run(name).info();
     assert.ok(info, `${name} was never begun`);
@@ -242,6 +292,9 @@ async function allEnded(world: World): Promise<boolean> {
     if (!cancelled.has(name)) assert.equal(info.status, "completed", `${name}: ${info.error?.message}`);
     if (info.status !== "completed") continue;
     if (order.kind === "branches") assert.equal(sums.length, 6);
+    if (order.kind === "loop") assert.equal(sums.length, rounds);
+    if (order.kind === "family" && !cancelled.has(name))
+      assert.deepEqual(info.result, ["fulfilled", order.fails ? "rejected" : "fulfilled", "fulfilled"], name);
     if (order.kind === "nap") assert.equal(sums.length, 2);
     if (order.kind === "talk") {
       const heard = info.result as string[];
@@ -260,7 +313,7 @@ async function allEnded(world: World): Promise<boolean> {
 async function nothingWaits({ engine }: World): Promise<boolean> {
   const scope = engine.scope("workflow", "default");
   const left: string[] = [];
-  for (const prefix of [["active"], ["timer"], ["stuck"]])
+  for (const prefix of [["active"], ["timer"], ["stuck"], ["child"]])
     for await (const { key } of scope.kv.list({ prefix })) left.push(JSON.stringify(key));
   assert.deepEqual(left, []);
   return true;
